@@ -139,7 +139,9 @@ class TableCopier:
                 after = replace(after, transforms=self._record(table))
             if not resumed:
                 known = state.dirty or entry.schema(table) is not None
-                step = mark_batch(schema, CopyStep.BEGIN, position, state.audience, truncates=known)
+                # That of the view: the stream leaves out what the view contains, and rows may not follow.
+                seen = snapshot.schemas[table]
+                step = mark_batch(seen, CopyStep.BEGIN, position, state.audience, truncates=known)
                 entry.append(ChangeSet((step,), None, 1))
             entry.tables.put(table, after, keep_chunks=resumed)
             entry.commit()

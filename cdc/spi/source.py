@@ -106,7 +106,8 @@ class Snapshot(Protocol):
     orders before it. An exact view contains no change that orders at it or after it. If the source cannot
     give several readers one view without locks (MySQL), the rows of a table with a key may be newer. All
     changes from the position on, applied to these rows in order, still produce the table, and columns that a
-    change omits are correct in the rows. `tokens` has, for each table, the text that a later process needs to
+    change omits are correct in the rows. `schemas` has the schema of each table in its view, which sinks
+    learn even if no row follows. `tokens` has, for each table, the text that a later process needs to
     continue after the finished chunks. `resumed` are the tables for which `chunks` completes an earlier
     snapshot: the rows of its finished chunks, then all changes up to its position, then these chunks are
     together a whole copy. The other tables start from the beginning. Several threads may call `read`, each
@@ -123,6 +124,7 @@ class Snapshot(Protocol):
     """
 
     positions: Mapping[TableId, Position]
+    schemas: Mapping[TableId, TableSchema]
     chunks: Sequence[SnapshotChunk]
     tokens: Mapping[TableId, str]
     resumed: frozenset[TableId]

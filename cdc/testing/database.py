@@ -61,8 +61,9 @@ class MemoryDatabase:
         # The highest relation that any table has had; a new one is beyond it.
         self._relation = 0
         self._faults: dict[str, deque[CdcError]] = {}
-        # Called before the catalog is read, before a snapshot reads a chunk, and before it is closed.
+        # Called before the catalog is read, and before a snapshot is taken, reads a chunk, and is closed.
         self.before_discover: Callable[[], None] = lambda: None
+        self.before_snapshot: Callable[[], None] = lambda: None
         self.before_read: Callable[[SnapshotChunk], None] = lambda _chunk: None
         self.before_close: Callable[[], None] = lambda: None
 

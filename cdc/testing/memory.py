@@ -117,6 +117,7 @@ class MemorySource:
     def snapshot(
         self, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]
     ) -> MemorySnapshot:
+        self._database.before_snapshot()
         self._database.raise_fault("snapshot")
         options = self._options
         covered = tables[: options.snapshot_tables]
@@ -168,7 +169,7 @@ class MemorySnapshot:
         self._most_chunks = most_chunks
         self._whole_left: set[str] = set()
         self._begun = 0
-        self._schemas: dict[TableId, TableSchema] = {}
+        schemas: dict[TableId, TableSchema] = {}
         self._tuples: dict[str, list[tuple[int, Row]]] = {}
         chunks: list[SnapshotChunk] = []
         tokens: dict[TableId, str] = {}
@@ -176,12 +177,11 @@ class MemorySnapshot:
         with database.changed:
             self.position = database.now
             self.waiting: Mapping[TableId, CdcError] = dict(database.waiting)
-            tables = [schema for schema in tables if schema.table not in self.waiting]
-            for table in [schema.table for schema in tables]:
+            for table in [schema.table for schema in tables if schema.table not in self.waiting]:
                 heap = database.tables.get(table)
                 if heap is None:
                     raise SourceUnavailable("the table is gone since it was discovered", where=str(table))
-                self._schemas[table] = heap.schema
+                schemas[table] = heap.schema
                 before = earlier.get(table)
                 generation, first = before.token.split(":") if before else ("", "")
                 goes_on = before is not None and bool(heap.schema.key) and generation == str(heap.generation)
@@ -199,7 +199,8 @@ class MemorySnapshot:
                     if name == whole:
                         self._whole_left.add(f"{table}/{name}")
                     chunks.append(SnapshotChunk(table, name, len(rows)))
-        self.positions: Mapping[TableId, Position] = {s.table: self.position for s in tables}
+        self.schemas: Mapping[TableId, TableSchema] = schemas
+        self.positions: Mapping[TableId, Position] = dict.fromkeys(schemas, self.position)
         # Whole ones first: once they are begun, nothing may end the snapshot.
         chunks.sort(key=lambda chunk: f"{chunk.table}/{chunk.id}" not in self._whole_left)
         self.chunks: Sequence[SnapshotChunk] = chunks
@@ -210,7 +211,7 @@ class MemorySnapshot:
     @property
     def is_ending(self) -> bool:
         """Only keys let a later snapshot complete the rest of an ended one exactly."""
-        has_keys = all(schema.key for schema in self._schemas.values())
+        has_keys = all(schema.key for schema in self.schemas.values())
         limit = self._most_chunks
         return has_keys and limit is not None and self._begun >= limit and bool(self._whole_left)
 
@@ -221,7 +222,7 @@ class MemorySnapshot:
         self._database.raise_fault("read")
         rows = self._tuples[f"{chunk.table}/{chunk.id}"]
         if rows:
-            schema = self._schemas[chunk.table]
+            schema = self.schemas[chunk.table]
             read = [("r", row) for _, row in rows]
             yield changes(schema, read, tx="", at=self.position.order, commit_at=None)
 

@@ -185,6 +185,7 @@ class SourceContract:
         ids = [chunk.id for chunk in snapshot.chunks]
         assert len(ids) == len(set(ids))
         assert set(snapshot.tokens) == {self.contract_table}
+        assert snapshot.schemas == {schema.table: schema for schema in self._schemas(source)}
         for chunk in snapshot.chunks:
             for batch in snapshot.read(chunk):
                 assert batch.seq.to_pylist() == list(range(batch.row_count))

@@ -100,14 +100,18 @@ class RoutedTables:
         for schema in schemas:
             target = self.rules.target(schema.table)
             try:
-                transform = self.of(schema)
-                found[target] = schema if transform is None else transform.target
+                found[target] = self.transformed(schema)
                 self._require_own(schema, target)
             except CdcError as error:
                 errors[target] = error
                 # Without columns: nothing of it is captured, and the engine names it as refused.
                 found[target] = TableSchema(target, (), relation=schema.relation)
         return [found[table] for table in sorted(found)], errors
+
+    def transformed(self, schema: TableSchema) -> TableSchema:
+        """The schema that rows of this one have once they are transformed."""
+        transform = self.of(schema)
+        return schema if transform is None else transform.target
 
     def original(self, target: TableId) -> TableSchema:
         """The schema at the source of a table that was listed."""
@@ -273,6 +277,10 @@ class TransformedSource:
         """The name by which the engine knows a table of the source."""
         return self._tables.rules.target(table)
 
+    def transformed_schema(self, schema: TableSchema) -> TableSchema:
+        """The schema of `transformed_rows`."""
+        return self._tables.transformed(schema)
+
     def transformed_rows(self, batch: ChangeBatch) -> ChangeBatch:
         """Rows of a copy, numbered from 0."""
         transform = self._tables.of(batch.schema)
@@ -377,6 +385,9 @@ class TransformedSnapshot:
         self._source = source
         target = source.target
         self.positions: Mapping[TableId, Position] = {target(t): at for t, at in snapshot.positions.items()}
+        self.schemas: Mapping[TableId, TableSchema] = {
+            target(t): source.transformed_schema(schema) for t, schema in snapshot.schemas.items()
+        }
         self.tokens: Mapping[TableId, str] = {
             target(table): source.token(target(table), text) for table, text in snapshot.tokens.items()
         }

@@ -290,6 +290,7 @@ class MysqlSnapshot:
             table: plan.views[table].position if table in plan.views else plan.position
             for table in plan.shapes
         }
+        self.schemas: Mapping[TableId, TableSchema] = {t: shape.schema for t, shape in plan.shapes.items()}
         self.tokens: Mapping[TableId, str] = {table: token.text() for table, token in plan.tokens.items()}
         self.resumed = plan.resumed
         self.waiting: Mapping[TableId, CdcError] = plan.waiting

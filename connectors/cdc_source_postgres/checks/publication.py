@@ -21,7 +21,7 @@ from cdc_source_postgres.statements import (
     set_via_root,
     table_names,
 )
-from cdc_source_postgres.stream.publication import read_published
+from cdc_source_postgres.stream.publication import read_published, sent_as_others
 
 # Column lists and row filters of publications came with this version.
 LISTS_SINCE = 150000
@@ -149,10 +149,14 @@ def _check_via_root(server: Server, found: Row, infos: Sequence[TableInfo], repo
 def _check_members(
     server: Server, found: Row, infos: Sequence[TableInfo], published: Mapping[TableId, Row], report: Report
 ) -> None:
+    name = server.publication
+    under = sent_as_others(server.conn, name, infos, published)
+    for message, remedy in under.values():
+        report.error("publication-root", message, f"{remedy}.")
+    infos = [info for info in infos if info.table not in under]
     able = _publishable(infos)
     missing = [info for info in able if info.table not in published]
     tables = [info.table for info in missing]
-    name = server.publication
     if missing:
         foreign = _not_owned(server, missing)
         may = server.options.create_publication and not server.is_standby and found["is_ours"] and not foreign
@@ -172,6 +176,7 @@ def _check_members(
         return
     lacking = any(info.table not in published for info in infos)
     which = " that has a replica identity" if lacking else ""
+    which += " under its own name" if under else ""
     report.ok("publication", f"the publication '{name}' exists and sends every selected table{which}")
     left_out = sorted(set(published) - {info.table for info in infos} - _leaves(infos))
     if left_out and not found["all_tables"]:

@@ -25,14 +25,16 @@ def absences(
     by_relid = {relation.relid: relation for relation in relations}
     found: dict[TableId, Absence] = {}
     for table, relid in known.items():
-        now = by_name.get(table)
-        root = root_among(now, followed, by_relid) if now is not None and via_root else None
+        now = by_name.get(table) or by_relid.get(relid or 0)
+        if now is None or (now.table != table and now in followed):
+            continue
+        root = root_among(now, followed, by_relid) if via_root else None
         if root is not None:
             found[table] = _partition(table, root.table)
-        elif now is not None and now.persistence == "u":
-            found[table] = _unlogged(table)
-        elif now is None and relid in by_relid and by_relid[relid] not in followed:
-            found[table] = renamed(table, by_relid[relid].table)
+        elif now.table != table and not selection.matches(now.table):
+            found[table] = renamed(table, now.table)
+        elif now.persistence == "u":
+            found[table] = _unlogged(now.table)
     return found
 
 

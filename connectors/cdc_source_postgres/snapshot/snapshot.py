@@ -46,6 +46,7 @@ class PostgresSnapshot:
         self._ranges: dict[tuple[TableId, str], PageRange] = {}
         self._opened_at = time.monotonic()
         self.positions: Mapping[TableId, Position] = dict.fromkeys(view.shapes, view.position)
+        self.schemas: Mapping[TableId, TableSchema] = {t: shape.schema for t, shape in view.shapes.items()}
         tokens, resumed = {}, set()
         for table, shape in view.shapes.items():
             token, resumes = self._plan(table, shape, earlier.get(table))
@@ -188,6 +189,7 @@ class NothingToCopy:
 
     def __init__(self, waiting: Mapping[TableId, CdcError]) -> None:
         self.positions: Mapping[TableId, Position] = {}
+        self.schemas: Mapping[TableId, TableSchema] = {}
         self.chunks: Sequence[SnapshotChunk] = ()
         self.tokens: Mapping[TableId, str] = {}
         self.resumed: frozenset[TableId] = frozenset()

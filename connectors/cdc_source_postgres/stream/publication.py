@@ -6,7 +6,7 @@ at the change that they decode, and 18 skips a missing one in silence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from cdc.errors import CdcError, SourceRefused, UnsupportedSchema
-from cdc.kit.selection import exclusion_of
+from cdc.kit.selection import entry_for, exclusion_of
 from cdc.model import TableId
 from cdc_source_postgres.connection import Connection, Connector
 from cdc_source_postgres.errors import publication_missing
@@ -72,6 +72,14 @@ _TABLES = """
       join pg_namespace n on n.oid = c.relnamespace
       cross join p
       left join pg_publication_rel m on m.prpubid = p.oid and m.prrelid = c.oid and not ({by_schema})
+"""
+_ABOVE = """
+    select r.relid::int8, n.nspname, c.relname
+      from unnest(%s::oid[]) as r (relid)
+     cross join lateral pg_partition_ancestors(r.relid) as a (relid)
+      join pg_class c on c.oid = a.relid
+      join pg_namespace n on n.oid = c.relnamespace
+     where a.relid <> r.relid
 """
 _BY_SCHEMA = "c.relnamespace in (select s.pnnspid from pg_publication_namespace s where s.pnpubid = p.oid)"
 _COLUMNS = """
@@ -180,6 +188,8 @@ def add_to_publication(
     missing = [info for info in infos if info.table not in publication.tables]
     if not missing:
         return []
+    for table, (message, remedy) in sent_as_others(conn, name, missing, publication.tables).items():
+        raise UnsupportedSchema(message, where=str(table), remedy=remedy)
     if publication.changes_rows:
         _check_identity(missing)
     tables = [info.table for info in missing]
@@ -193,6 +203,26 @@ def add_to_publication(
     with connector.changing(f"adding tables to the publication {name}"):
         _execute_once(conn, statement)
     return tables
+
+
+def sent_as_others(
+    conn: Connection, name: str, infos: Sequence[TableInfo], published: Collection[TableId]
+) -> dict[TableId, tuple[str, str]]:
+    """Those of the tables whose rows the publication sends as rows of a table that they are a partition of,
+    so that they would be left out, each with a sentence and the remedy. `published` are the tables under
+    whose names it sends rows.
+    """
+    by_relid = {info.relid: info.table for info in infos if info.table not in published}
+    found: dict[TableId, tuple[str, str]] = {}
+    for relid, *above in conn.execute(_ABOVE, (list(by_relid),)):
+        table, root = by_relid[relid], TableId(*above)
+        if root in published:
+            found[table] = (
+                f"the publication {name} sends the rows of {table} as rows of {root}, which `tables` does not"
+                " select",
+                f"Add to tables: {entry_for(root)}; or exclude the partition: {exclusion_of(table)}",
+            )
+    return found
 
 
 def _execute_once(conn: Connection, statement: sql.Composed) -> None:

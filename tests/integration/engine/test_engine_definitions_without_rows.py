@@ -142,3 +142,15 @@ def test_a_definition_reaches_the_sinks_that_a_copy_is_not_for_at_once_and_the_o
     found = marks_in_the_log(bench)
     assert [batch.audience.includes("lake") for batch in found] == [True, False]
     assert [batch.audience.includes("mart") for batch in found] == [False, True]
+
+
+def test_a_copy_without_rows_tells_the_definition_that_it_was_made_of(bench: Bench) -> None:
+    """The stream has nothing to tell: what is altered before the copy's view is contained in the copy."""
+    bench.database.create(T)
+    bench.database.create(U, [{"id": 1, "note": "u"}])
+    bench.database.before_snapshot = lambda: bench.database.create(WIDER)
+    bench.start(once=True).join()
+    with closing(SegmentedLog(bench.folder / "log" / "shop")) as log:
+        told = log.schema(T.table)
+    assert told is not None
+    assert told.columns == WIDER.columns

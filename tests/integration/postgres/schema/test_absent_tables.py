@@ -103,3 +103,39 @@ def test_the_status_names_no_partition_that_the_operator_excludes(watched: Watch
     watched.catch_up()
     assert watched.pipeline.status()["sources"]["shop"]["unfollowed"] == []
     watched.assert_equal()
+
+
+@pytest.mark.parametrize("publication", ["for all tables", ""])
+def test_a_partition_whose_rows_come_as_those_of_a_table_that_is_not_selected_is_skipped(
+    database15: Database, tmp_path: Path, publication: str
+) -> None:
+    """Rows of the partition are named after its root, which nothing selects: they would be left out."""
+    options = "with (publish_via_partition_root = true)"
+    if publication:
+        database15.execute(f"create publication cdc_shop {publication} {options}")
+    database15.execute(*CREATE)
+    watched = Watched(database15, tmp_path)
+    watched.catch_up()
+    watched.database.execute(
+        "alter table app.parent set schema other", "update app.part set v = 'later' where id = 100"
+    )
+    for _ in range(2):
+        assert watched.pipeline.run_once().returncode == 1
+        refused = {one["table"]: one for one in watched.pipeline.status()["sources"]["shop"]["refused"]}
+        assert sorted(refused) == ["app.parent", "app.part"]
+        assert "sends the rows of app.part as rows of other.parent" in refused["app.part"]["message"]
+        assert "Add to tables: other.parent; or exclude" in refused["app.part"]["remedy"]
+    found = run_cdc("check", "--json", cwd=watched.pipeline.folder)
+    assert "publication-root" in found.stdout
+    watched.database.execute("alter table other.parent set schema app")
+    watched.catch_up()
+    assert watched.pipeline.status()["sources"]["shop"]["refused"] == []
+    watched.assert_equal()
+
+
+def test_a_table_that_was_renamed_and_is_unlogged_is_named_by_its_present_name(watched: Watched) -> None:
+    watched.database.execute("alter table app.leaf set unlogged", "alter table app.leaf rename to blade")
+    assert watched.pipeline.run_once().returncode == 1
+    (refused,) = watched.pipeline.status()["sources"]["shop"]["refused"]
+    assert refused["table"] == "app.leaf"
+    assert refused["remedy"].startswith("Run: alter table app.blade set logged")
