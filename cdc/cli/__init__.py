@@ -5,7 +5,7 @@ import os
 # Libraries read these when they are loaded.
 for _name, _value in {
     # Arrow's C++ code (IPC, the Parquet writer, its kernels) allocates from mimalloc otherwise, whatever pool
-    # Python sets (`cdc.cli.allocators`). mimalloc keeps freed pages: 103 MiB behind a row of 50 MB, for good.
+    # Python sets (`cdc.cli.allocators`). mimalloc keeps freed pages to the end: 103 MiB after 50 MB.
     # Made to give them back at once it takes new ones for each batch: with malloc a copy needs 30 MiB less at
     # its peak, and an eighth less processor time.
     "ARROW_DEFAULT_MEMORY_POOL": "system",
