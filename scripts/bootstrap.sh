@@ -107,21 +107,23 @@ ensure_servers() {
     fi
     command -v chromium >/dev/null || apt_install chromium || say "no chromium: the tests of the page fail"
     command -v valgrind >/dev/null || apt_install valgrind || say "no valgrind: instructions are not counted"
-    ensure_promtool || say "no promtool: the tests of the alerts are skipped"
+    ensure_prometheus || say "no promtool and Prometheus: the tests of the alerts are skipped"
     scripts/mysql-servers.sh mysql9 mariadb10 mariadb11
 }
 
-# The program alone: Debian's package would start a Prometheus.
-ensure_promtool() {
-    command -v promtool >/dev/null || [ -x .servers/promtool ] && return
+# The programs alone: Debian's package would start a Prometheus.
+ensure_prometheus() {
+    [ -x .servers/promtool ] && [ -x .servers/prometheus ] && return
+    command -v promtool >/dev/null && command -v prometheus >/dev/null && return
     command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
     local folder
     folder=$(mktemp -d)
-    say "unpacking promtool of Debian's package prometheus"
+    say "unpacking promtool and prometheus of Debian's package prometheus"
     mkdir -p .servers && chmod 755 "$folder" &&
         (cd "$folder" && apt_updated_once && apt-get download -qq prometheus) >/dev/null 2>&1 &&
-        dpkg-deb --fsys-tarfile "$folder"/prometheus_*.deb | tar -xO ./usr/bin/promtool >"$folder/promtool" &&
-        chmod 755 "$folder/promtool" && mv "$folder/promtool" .servers/promtool
+        dpkg-deb --fsys-tarfile "$folder"/prometheus_*.deb |
+        tar -x -C "$folder" --strip-components=3 ./usr/bin/promtool ./usr/bin/prometheus &&
+        mv "$folder/promtool" "$folder/prometheus" .servers/
     local code=$?
     rm -rf "$folder"
     return $code

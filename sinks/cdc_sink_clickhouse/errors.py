@@ -13,6 +13,8 @@ from cdc.errors import CdcError, SinkRefused, SinkUnavailable
 
 _RETRIED = "It is retried automatically."
 _LOGIN = "Correct user and password in url."
+# What a denied statement needs. Names of columns are left out; the object has no values.
+_GRANT = re.compile(r"have (?:the )?grant ([A-Z][A-Z ]*?)(?:\([^)]*\))? ON (.+?)\.? \(ACCESS_DENIED\)")
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)\s*(?:\(version [^)]*\))?\s*$")
 
 # Codes of errors that pass, with what the operator can do meanwhile.
@@ -80,6 +82,8 @@ def translated_error(error: ClickHouseError, operation: str, where: str) -> CdcE
     if code in _REFUSED_LOGIN:
         return SinkRefused(message, where=where, remedy=_LOGIN)
     if code == _ACCESS_DENIED:
+        lacking = _GRANT.search(str(error))
+        message += f": the user lacks {lacking[1]} on {lacking[2]}" if lacking else ""
         remedy = "Run cdc check: it prints the statement for each missing privilege."
         return SinkRefused(message, where=where, remedy=remedy)
     return SinkRefused(message, where=where, remedy="The server's log says more; run cdc check.")

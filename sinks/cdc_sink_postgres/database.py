@@ -16,6 +16,7 @@ from psycopg.types.string import TextLoader
 
 from cdc.deferred import compute as pc
 from cdc.errors import CdcError
+from cdc.failpoints import hit
 from cdc.kit.connections import closed_on_error
 from cdc.model import TableId
 from cdc.sql import Connection
@@ -180,7 +181,9 @@ class PostgresConnection(Connection):
         self.run("begin isolation level read committed")
 
     def commit(self) -> None:
+        hit("target.before-save")
         self.run("commit")
+        hit("target.saved")
         self._in_use.clear()
         self._refuses_direct.clear()
 
@@ -263,9 +266,11 @@ class PostgresConnection(Connection):
         if self._replaces_nul:
             rows = self._without_nul(rows)
         statement = f"copy {target} ({', '.join(names)}) from stdin (format binary)"
+        hit("target.before-insert")
         with self._cursor.copy(statement.encode()) as copy:
             for block in encode(rows, kinds):
                 copy.write(block)
+        hit("target.inserted")
 
     def _without_nul(self, rows: pa.Table) -> pa.Table:
         made = [without_nul(column) for column in rows.columns]

@@ -19,8 +19,11 @@ from cdc_sink_clickhouse.database import connect
 from cdc_sink_clickhouse.options import ClickHouseSinkOptions
 from tests.support.campaign import FULL_KILLS, FULL_SECONDS, SHORT_KILLS, SHORT_SECONDS, campaign
 from tests.support.equality.values import plain
-from tests.support.pipeline import Pipeline
+from tests.support.mysql.fixtures import MysqlFactory
+from tests.support.pipeline import MysqlPipeline, Pipeline
 from tests.support.postgres.server import Database
+from tests.support.workload import Workload
+from tests.support.workload.mysql import MysqlWorkload
 from tests.support.workload.postgres import PostgresWorkload
 
 
@@ -64,10 +67,8 @@ def _as(column: Any, kind: pa.DataType) -> Any:
 
 
 def run_campaign(
-    database: Database, server: ClickHouseServer, folder: Path, seconds: float, kills: int, seed: int
+    workload: Workload, pipeline: Pipeline, server: ClickHouseServer, seconds: float, kills: int, seed: int
 ) -> None:
-    workload = PostgresWorkload(database, seed=seed)
-    pipeline = Pipeline(database, folder)
     pipeline.add_sink("olap", type="clickhouse", url=server.url(), timestamps="text")
     campaign(workload, pipeline, seconds, kills, seed=seed)
     for name in workload.keys:
@@ -77,7 +78,18 @@ def run_campaign(
 def test_random_workload_into_clickhouse_survives_kill9(
     database15: Database, clickhouse: ClickHouseServer, tmp_path: Path
 ) -> None:
-    run_campaign(database15, clickhouse, tmp_path, SHORT_SECONDS, SHORT_KILLS, seed=14)
+    workload, pipeline = PostgresWorkload(database15, seed=14), Pipeline(database15, tmp_path)
+    run_campaign(workload, pipeline, clickhouse, SHORT_SECONDS, SHORT_KILLS, seed=14)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mysql9", "mariadb10"])
+def test_random_mysql_workload_into_clickhouse_survives_kill9(
+    mysql_server_factory: MysqlFactory, clickhouse: ClickHouseServer, tmp_path: Path, name: str
+) -> None:
+    server = mysql_server_factory(None, name)
+    workload, pipeline = MysqlWorkload(server, seed=14), MysqlPipeline(server, tmp_path)
+    run_campaign(workload, pipeline, clickhouse, SHORT_SECONDS, SHORT_KILLS, seed=14)
 
 
 @pytest.mark.slow
@@ -86,4 +98,5 @@ def test_random_workload_into_clickhouse_survives_kill9(
 def test_minute_of_random_workload_into_clickhouse_survives_ten_kills(
     database15: Database, clickhouse: ClickHouseServer, tmp_path: Path, seed: int
 ) -> None:
-    run_campaign(database15, clickhouse, tmp_path, FULL_SECONDS, FULL_KILLS, seed)
+    workload, pipeline = PostgresWorkload(database15, seed=seed), Pipeline(database15, tmp_path)
+    run_campaign(workload, pipeline, clickhouse, FULL_SECONDS, FULL_KILLS, seed)

@@ -24,7 +24,11 @@ class Warehouse(FedSink):
         self.database = database
         self.options = PostgresSinkOptions(url=url or database.url, **options)
         self.sink = PostgresSink(self.options, self.context(epoch))
-        self.sink.prepare(SOURCE)
+        try:
+            self.sink.prepare(SOURCE)
+        except BaseException:
+            self.sink.close()
+            raise
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of a query from another session."""

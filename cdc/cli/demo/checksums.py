@@ -36,11 +36,15 @@ def summed_in_duckdb(target: Any, relation: str, columns: Columns) -> Checksum:
     return Checksum(int(rows), int(total))
 
 
-def row_text(columns: Columns, as_text: str, timestamp_as_text: str) -> str:
+def row_text(
+    columns: Columns, as_text: str, timestamp_as_text: str, decimal_as_text: str | None = None
+) -> str:
     """Return the expression for a row as text."""
     parts = []
     for name, kind in columns:
         template = timestamp_as_text if kind.startswith("timestamp") else as_text
+        if decimal_as_text is not None and kind in ("numeric", "decimal"):
+            template = decimal_as_text
         rendered = template.format(f'"{name}"')
         parts.append(f"coalesce({rendered}, '{NULL_MARK}')")
     return "concat(" + ", '|', ".join(parts) + ")"

@@ -40,8 +40,8 @@ def demo(
     sink: Annotated[
         MirrorKind,
         typer.Option(
-            help="The mirror: a DuckDB file, or a second embedded Postgres. parquet-s3: a DuckDB file, and"
-            " the lake in a bucket on an embedded SeaweedFS."
+            help="The mirror: a DuckDB file, a second embedded Postgres, or an embedded ClickHouse."
+            " parquet-s3: a DuckDB file, and the lake in a bucket on an embedded SeaweedFS."
         ),
     ] = MirrorKind.DUCKDB,
     server: Annotated[

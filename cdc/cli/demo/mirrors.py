@@ -1,15 +1,18 @@
-"""Where the demo keeps its mirror: a DuckDB file, or a Postgres server of its own."""
+"""Where the demo keeps its mirror: a DuckDB file, or a Postgres or ClickHouse of its own."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from cdc.cli.demo.checksums import Checksum, Columns, row_text, summed_in_duckdb
 from cdc.cli.demo.postgres import PostgresServer
+from cdc.cli.demo.server import DemoFailed
+from cdc.cli.demo.shop import SCALE
 
 
 class MirrorKind(StrEnum):
@@ -17,6 +20,7 @@ class MirrorKind(StrEnum):
 
     DUCKDB = "duckdb"
     POSTGRES = "postgres"
+    CLICKHOUSE = "clickhouse"
     PARQUET_S3 = "parquet-s3"
 
 
@@ -109,8 +113,53 @@ class PostgresMirror(DemoMirror):
         return Checksum(int(rows[0][0]), int(rows[0][1]))
 
 
+class ClickHouseMirror(DemoMirror):
+    """An embedded ClickHouse, which ends with the demo."""
+
+    title = "ClickHouse"
+
+    def __enter__(self) -> Self:
+        if find_spec("chdb") is None:
+            remedy = "Install the engine, which the demo serves by HTTP: pip install 'cdcd[clickhouse]' chdb"
+            raise DemoFailed("there is no ClickHouse here", where="--sink clickhouse", remedy=remedy)
+        from cdc.testing.servers.clickhouse import ClickHouseServer
+
+        self._server = ClickHouseServer()
+        try:
+            self._server.start()
+        except BaseException:
+            self._server.destroy()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.destroy()
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        return {"type": "clickhouse", "url": "${DEMO_WAREHOUSE_URL:-clickhouse://cdc@127.0.0.1}"}
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return {"DEMO_WAREHOUSE_URL": self._server.url()}
+
+    @property
+    def place(self) -> str:
+        return "in an embedded ClickHouse, which has ended"
+
+    def checksum(self, schema: str, table: str, columns: Columns) -> Checksum:
+        # Without its scale, a decimal is written without zeros at its end.
+        decimal = f"toDecimalString({{}}, {SCALE})"
+        text = row_text(columns, "toString({})", "toString(toUnixTimestamp64Micro({}))", decimal)
+        hashed = f"toInt128(bitShiftRight(reinterpretAsUInt64(reverse(substring(SHA256({text}), 1, 8))), 4))"
+        query = f'select count() as n, toString(sum({hashed})) as total from {schema}."{table}__current"'
+        (row,) = self._server.query(query)
+        return Checksum(int(row["n"]), int(row["total"]))
+
+
 MIRRORS: Mapping[MirrorKind, type[DemoMirror]] = {
     MirrorKind.DUCKDB: DuckDBMirror,
     MirrorKind.POSTGRES: PostgresMirror,
+    MirrorKind.CLICKHOUSE: ClickHouseMirror,
     MirrorKind.PARQUET_S3: DuckDBMirror,
 }

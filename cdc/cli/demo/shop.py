@@ -9,6 +9,8 @@ from typing import Final
 DEFAULT_ROWS: Final = 1_000_000
 # Fewer leave nothing to copy while the shop is open.
 MIN_ROWS: Final = 10_000
+# The digits of all amounts behind the point.
+SCALE: Final = 2
 # How long the workload runs against a daemon that has caught up, before and after its turning points; a
 # smaller shop is watched for less.
 WATCH_SECONDS = 3.0

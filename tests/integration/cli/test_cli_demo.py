@@ -49,6 +49,13 @@ def test_demo_into_a_bucket_ends_with_equal_copies(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_demo_into_clickhouse_ends_with_equal_copies(tmp_path: Path) -> None:
+    printed = run_demo(tmp_path, "--sink", "clickhouse")
+    check_story(printed, "public", tmp_path)
+    assert "ClickHouse mirror" in printed
+
+
+@pytest.mark.slow
 def test_demo_into_postgres_ends_with_equal_copies(tmp_path: Path) -> None:
     printed = run_demo(tmp_path, "--sink", "postgres")
     check_story(printed, "public", tmp_path)

@@ -11,13 +11,13 @@ from typing import Any
 import duckdb
 import pytest
 
-from cdc import failpoints
 from cdc.testing.events import sink_context
 from cdc.testing.servers.clickhouse import ClickHouseServer
 from cdc_sink_duckdb import DuckDBSink
 from cdc_sink_duckdb.options import Options as DuckDBOptions
 from tests.support.clickhouse import quoted
 from tests.support.clickhouse_sinks import FedClickHouse
+from tests.support.ended import Ended, Points, deliver_rest
 from tests.support.eventful import delivered_from, eventful_history
 from tests.support.fed_sink import SOURCE
 
@@ -31,36 +31,11 @@ MODES: list[dict[str, Any]] = [
 STRIDE = 48
 
 
-class Ended(BaseException):
-    """The process ends here."""
-
-
-class Points:
-    """Counts the points that are passed, and ends the process at one of them."""
-
-    def __init__(self, ends_at: int | None = None) -> None:
-        self.passed = 0
-        self.ends_at = ends_at
-
-    def __call__(self, name: str) -> None:
-        if not name.startswith("target."):
-            return
-        self.passed += 1
-        if self.passed == self.ends_at:
-            raise Ended
-
-
 def deliver(
     server: ClickHouseServer, options: dict[str, Any], epoch: int, part_commits: int, points: Points
 ) -> None:
     """The rest of the history, by a process of its own."""
-    with failpoints.watched(points):
-        sink = FedClickHouse(server, epoch=epoch, **options)
-        try:
-            cursor = sink.sink.committed(SOURCE)
-            sink.sink.apply(delivered_from(eventful_history(), cursor.next if cursor else 0, part_commits))
-        finally:
-            sink.sink.close()
+    deliver_rest(lambda: FedClickHouse(server, epoch=epoch, **options), part_commits, points)
 
 
 def contents(server: ClickHouseServer, options: dict[str, Any]) -> dict[str, list[str]]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 
 import pyarrow as pa
 import pytest
 
-from cdc.errors import SinkFenced, SinkUnavailable
+from cdc.errors import SinkFenced, SinkRefused, SinkUnavailable
 from cdc.spi import Severity
 from cdc.sql.evolve import create
 from cdc.sql.stored import StoredColumn, StoredTable
 from cdc.testing.events import sink_context, table
 from cdc.testing.servers.clickhouse import PASSWORD, ClickHouseServer
 from cdc_sink_clickhouse import ClickHouseSink
+from cdc_sink_clickhouse.database import connect, translated
 from cdc_sink_clickhouse.dialect import ClickHouseDialect
 from cdc_sink_clickhouse.options import ClickHouseSinkOptions
 from tests.support.clickhouse_sinks import FedClickHouse
@@ -51,6 +53,20 @@ def test_check_names_a_wrong_password_a_missing_server_and_an_unknown_cluster(
     assert [one.message for one in found if one.severity is Severity.ERROR] == [
         "the server knows no cluster nowhere"
     ]
+
+
+def test_denied_statement_is_told_with_the_privilege_that_it_needs(clickhouse: ClickHouseServer) -> None:
+    options = ClickHouseSinkOptions(url=clickhouse.url())
+    with (
+        pytest.raises(SinkRefused) as refused,
+        closing(connect(options)) as connection,
+        translated("applying changes of shop", "warehouse"),
+    ):
+        connection.run("create user other identified with no_password")
+    assert refused.value.message == (
+        "applying changes of shop: ACCESS_DENIED (code 497): the user lacks CREATE USER on other"
+    )
+    assert "cdc check" in refused.value.remedy
 
 
 def test_server_that_was_killed_has_all_of_what_it_had_taken(
