@@ -36,6 +36,7 @@ _AUTHENTICATION_FAILED = 516
 _SESSION_IS_LOCKED = 373
 _UNKNOWN_EXCEPTION = 1002
 _FORMAT = re.compile(r"\bformat\s+(\w+)\s*;?\s*$", re.IGNORECASE)
+_INSERT = re.compile(rb"(\s*insert\b.*?\bformat\s+\w+)[ \t]*\n", re.IGNORECASE | re.DOTALL)
 _INPUT = re.compile(r"\binput\(\s*('(?:[^'\\]|\\.|'')*')\s*\)", re.IGNORECASE)
 
 
@@ -165,11 +166,10 @@ class Handler(BaseHTTPRequestHandler):
         settings = {n: value for n, value in parameters.items() if n not in _PROTOCOL and n.isidentifier()}
         form = parameters.get("default_format", "TabSeparated")
         statement, data = parameters.get("query"), body
-        if statement is None:
-            # Data may follow an insert after its first line.
-            head, _, rest = body.partition(b"\n")
-            has_data = head.lower().startswith(b"insert") and _FORMAT.search(head.decode()) is not None
-            statement, data = (head.decode(), rest) if has_data else (body.decode(), b"")
+        if not statement:
+            # Data may follow an insert, after the line that ends with its format.
+            found = _INSERT.match(body)
+            statement, data = (found[1].decode(), body[found.end() :]) if found else (body.decode(), b"")
         with self.engine.handle(parameters.get("session_id")) as handle:
             if not data:
                 return handle.run(statement, form, settings)

@@ -245,3 +245,14 @@ def test_statements_for_a_cluster_of_replicas_are_as_the_server_reads_them(
         assert clickhouse.query(f"explain ast {statement}")
     with pytest.raises(ValueError, match="engine: replicated"):
         ClickHouseSinkOptions(url="clickhouse://h", cluster="main")
+
+
+@pytest.mark.slow
+def test_statements_of_a_wide_table_are_longer_than_a_url_may_be(open_clickhouse: OpenClickHouse) -> None:
+    names = [f"a_column_whose_name_is_nearly_as_long_as_names_may_be_{i:04}" for i in range(500)]
+    wide = table("app.wide", {"id": pa.int32(), **dict.fromkeys(names, pa.string())})
+    sink = open_clickhouse()
+    sink.change(wide, ("c", {"id": 1, **dict.fromkeys(names, "a")}))
+    sink.change(wide, ("u", {"id": 1, **dict.fromkeys(names, "b")}))
+    assert sink.rows("app.wide", f"id, {names[0]}, {names[-1]}") == [(1, "b", "b")]
+    assert sink.set_aside == []
