@@ -11,12 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pyiceberg.io import FileIO
-from pyiceberg.io.pyarrow import (
-    _determine_partitions,
-    compute_statistics_plan,
-    data_file_statistics_from_parquet_metadata,
-    parquet_path_to_id_mapping,
-)
+from pyiceberg.io.pyarrow import _determine_partitions
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.schema import Schema, sanitize_column_names
 from pyiceberg.table import Table
@@ -26,6 +21,7 @@ from pyiceberg.types import NestedField
 
 from cdc import failpoints
 from cdc.deferred import parquet as pq
+from cdc_sink_iceberg.statistics import statistics_of
 from cdc_sink_iceberg.types import FIELD_ID, arrow_schema, arrow_type, converted
 
 Positions = npt.NDArray[np.int64]
@@ -109,11 +105,6 @@ class TableFiles:
                     columns = [converted(column, field.type) for column, field in pairs]
                     writer.write_table(pa.Table.from_arrays(columns, schema=target))
             written = writer.writer.metadata
-        statistics = data_file_statistics_from_parquet_metadata(
-            parquet_metadata=written,
-            stats_columns=compute_statistics_plan(safe, self._table.metadata.properties),
-            parquet_column_mapping=parquet_path_to_id_mapping(safe),
-        )
         made = DataFile.from_args(
             content=DataFileContent.DATA,
             file_path=path,
@@ -124,7 +115,7 @@ class TableFiles:
             spec_id=spec_id,
             equality_ids=None,
             key_metadata=None,
-            **statistics.to_serialized_dict(),
+            **statistics_of(written, safe),
         )
         made.spec_id = spec_id
         failpoints.hit("target.inserted")

@@ -42,7 +42,7 @@ class IcebergContract(SinkContract):
 @pytest.mark.variant(0)
 class TestIcebergSinkMirror(IcebergContract):
     def read_state(self, place: Path, schema: TableSchema) -> list[Row]:
-        return _own(self.rows(place, schema), schema)
+        return own_rows(self.rows(place, schema), schema)
 
 
 @pytest.mark.variant(1)
@@ -50,8 +50,8 @@ class TestIcebergSinkAppend(IcebergContract):
     options: ClassVar[dict[str, Any]] = {"mode": "append"}
 
     def read_state(self, place: Path, schema: TableSchema) -> list[Row]:
-        return _own(fold(self.rows(place, schema), schema.key), schema)
+        return own_rows(fold(self.rows(place, schema), schema.key), schema)
 
 
-def _own(rows: list[Row], schema: TableSchema) -> list[Row]:
+def own_rows(rows: list[Row], schema: TableSchema) -> list[Row]:
     return [{column.name: row.get(column.name) for column in schema.columns} for row in rows]

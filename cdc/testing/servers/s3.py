@@ -42,7 +42,7 @@ _SERVICES = ("master", "volume", "filer", "s3")
 
 
 class SeaweedServer(ServerProcess):
-    """A SeaweedFS: master, volume, filer and S3 in one process. `port` is that of S3."""
+    """A SeaweedFS: master, volume, filer, S3 and an Iceberg catalog in one process. `port` is that of S3."""
 
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     abandoned_signal: ClassVar[signal.Signals] = signal.SIGKILL
@@ -61,6 +61,11 @@ class SeaweedServer(ServerProcess):
         return f"http://{HOST}:{self.port}"
 
     @property
+    def catalog(self) -> str:
+        """The URL of its Iceberg REST catalog, whose warehouses are table buckets."""
+        return f"http://{HOST}:{self._others[1]['s3.port.iceberg']}"
+
+    @property
     def environment(self) -> Mapping[str, str]:
         """The variables by which boto3 and others reach the server with its own account."""
         return {
@@ -73,16 +78,17 @@ class SeaweedServer(ServerProcess):
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
-    def client(self, **options: Any) -> Any:
+    def client(self, service: str = "s3", **options: Any) -> Any:
         """A boto3 client with the server's account."""
         import boto3
 
         account = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
-        return boto3.client("s3", endpoint_url=self.endpoint, region_name=REGION, **account, **options)
+        return boto3.client(service, endpoint_url=self.endpoint, region_name=REGION, **account, **options)
 
     def _command(self) -> list[str]:
         if self._others[0] != self.port:
             names = [f"{name}.port" for name in _SERVICES[:-1]] + [f"{name}.port.grpc" for name in _SERVICES]
+            names.append("s3.port.iceberg")
             self._others = self.port, {name: free_port(HOST) for name in names}
             # A start that failed has left the former ports in it.
             shutil.rmtree(self.data)
@@ -92,7 +98,7 @@ class SeaweedServer(ServerProcess):
             self._program, "-logtostderr=true", "server",
             f"-dir={self.data}", f"-ip={HOST}", f"-ip.bind={HOST}",
             "-master.telemetry=false", f"-master.volumeSizeLimitMB={VOLUME_MB}", f"-volume.max={VOLUMES}",
-            "-s3", f"-s3.config={self._config}", "-s3.port.iceberg=0", "-s3.port.lance=0",
+            "-s3", f"-s3.config={self._config}", "-s3.port.lance=0",
             f"-s3.localSocket={self.folder}/s3.sock", f"-filer.localSocket={self.folder}/filer.sock", *ports,
         ]  # fmt: skip
 

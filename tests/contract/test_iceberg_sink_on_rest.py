@@ -1,0 +1,77 @@
+"""The sink contract on the Iceberg sink with a REST catalog and a bucket: those of SeaweedFS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from cdc.model import TableSchema
+from cdc.testing.fold import Row, fold
+from cdc.testing.servers.s3 import ACCESS_KEY, REGION, SECRET_KEY, SeaweedServer
+from cdc_sink_iceberg.catalog import open_catalog, quiet
+from cdc_sink_iceberg.options import IcebergOptions
+from tests.contract.test_iceberg_sink_contract import IcebergContract, own_rows
+
+pytestmark = pytest.mark.xdist_group("seaweed")
+WAREHOUSE = "warehouse"
+_NAMES = {
+    "test_names_with_quotes_slashes_and_dots_are_kept": "this catalog takes names of lower case letters only"
+}
+
+
+@pytest.fixture(scope="module")
+def warehouse(seaweed: SeaweedServer) -> IcebergOptions:
+    seaweed.client("s3tables").create_table_bucket(name=WAREHOUSE)
+    properties = {
+        "rest.sigv4-enabled": "true", "rest.signing-name": "s3tables", "rest.signing-region": REGION,
+        "s3.endpoint": seaweed.endpoint, "s3.region": REGION,
+        "s3.access-key-id": ACCESS_KEY, "s3.secret-access-key": SECRET_KEY,
+    }  # fmt: skip
+    return IcebergOptions.model_validate(
+        {
+            "catalog": "rest",
+            "uri": seaweed.catalog,
+            "warehouse": f"s3://{WAREHOUSE}",
+            "properties": properties,
+        }
+    )
+
+
+class RestContract(IcebergContract):
+    waived: ClassVar[dict[str, str]] = _NAMES
+    warehouse: IcebergOptions
+
+    @pytest.fixture(autouse=True)
+    def _empty(
+        self, seaweed: SeaweedServer, warehouse: IcebergOptions, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[None]:
+        for name, value in seaweed.environment.items():
+            monkeypatch.setenv(name, value)
+        self.warehouse = warehouse
+        yield
+        with quiet():
+            catalog = open_catalog(warehouse)
+            for namespace in catalog.list_namespaces():
+                for table in catalog.list_tables(namespace):
+                    catalog.drop_table(table)
+            catalog.close()
+
+    def made_options(self, place: Path) -> IcebergOptions:
+        return self.warehouse.model_copy(update=self.options)
+
+
+@pytest.mark.variant(1)
+class TestIcebergSinkMirrorOnRest(RestContract):
+    def read_state(self, place: Path, schema: TableSchema) -> list[Row]:
+        return own_rows(self.rows(place, schema), schema)
+
+
+@pytest.mark.slow
+class TestIcebergSinkAppendOnRest(RestContract):
+    options: ClassVar[dict[str, Any]] = {"mode": "append"}
+
+    def read_state(self, place: Path, schema: TableSchema) -> list[Row]:
+        return own_rows(fold(self.rows(place, schema), schema.key), schema)
