@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import duckdb
 import pyarrow as pa
@@ -40,10 +41,19 @@ def assert_same_rows(options: IcebergOptions, mirror: Path, table: TableId, name
 
 
 def _values(column: Any, kind: pa.DataType) -> list[Any]:
+    """Values as the sink stores them; DuckDB gives uuids as text."""
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.nulls(0, array.type)
-    return [plain(value) for value in converted(array, kind).to_pylist()]
+    if "uuid" not in str(kind):
+        array = converted(array, kind)
+    return [_plain(value) for value in array.to_pylist()]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_plain(one) for one in value)
+    return str(value) if isinstance(value, UUID) else plain(value)
 
 
 def run_campaign(database: Database, folder: Path, seconds: float, kills: int, seed: int) -> None:
