@@ -26,13 +26,13 @@ MINUTES ?= 30
 RATE ?= 5000
 # `make demo SOURCE=mysql` (or mariadb) unpacks a server for it unless CDC_DEMO_SERVER names one.
 SOURCE ?= postgres
-# `make demo SINK=postgres` mirrors into a second embedded Postgres instead of a DuckDB file, SINK=clickhouse into an embedded ClickHouse; SINK=parquet-s3 puts the lake into a bucket.
+# `make demo SINK=postgres` mirrors into a second embedded Postgres instead of a DuckDB file, SINK=clickhouse into an embedded ClickHouse, SINK=iceberg into Iceberg tables; SINK=parquet-s3 puts the lake into a bucket.
 SINK ?= duckdb
 UNPACKED_mysql := mysql9
 UNPACKED_mariadb := mariadb10
 
 ##@ Use
-demo: venv ## Follow an embedded Postgres (SOURCE=mysql, mariadb) into DuckDB (SINK=postgres, clickhouse) and Parquet (SINK=parquet-s3), kill it once, prove that all is equal
+demo: venv ## Follow an embedded Postgres (SOURCE=mysql, mariadb) into DuckDB (SINK=postgres, clickhouse, iceberg) and Parquet (SINK=parquet-s3), kill it once, prove that all is equal
 	@if [ -n "$(UNPACKED_$(SOURCE))" ] && [ -z "$${CDC_DEMO_SERVER:-}" ]; then \
 		scripts/mysql-servers.sh $(UNPACKED_$(SOURCE)); \
 		starter=.servers/$(UNPACKED_$(SOURCE))/server; \

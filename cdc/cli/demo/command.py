@@ -40,7 +40,7 @@ def demo(
     sink: Annotated[
         MirrorKind,
         typer.Option(
-            help="The mirror: a DuckDB file, a second embedded Postgres, or an embedded ClickHouse."
+            help="The mirror: a DuckDB file, a second embedded Postgres, an embedded ClickHouse, or Iceberg."
             " parquet-s3: a DuckDB file, and the lake in a bucket on an embedded SeaweedFS."
         ),
     ] = MirrorKind.DUCKDB,

@@ -1,4 +1,4 @@
-"""Where the demo keeps its mirror: a DuckDB file, or a Postgres or ClickHouse of its own."""
+"""Where the demo keeps its mirror: a DuckDB file, a Postgres or ClickHouse of its own, or Iceberg tables."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class MirrorKind(StrEnum):
     DUCKDB = "duckdb"
     POSTGRES = "postgres"
     CLICKHOUSE = "clickhouse"
+    ICEBERG = "iceberg"
     PARQUET_S3 = "parquet-s3"
 
 
@@ -157,9 +158,37 @@ class ClickHouseMirror(DemoMirror):
         return Checksum(int(row["n"]), int(row["total"]))
 
 
+class IcebergMirror(DemoMirror):
+    """Tables of a catalog in the demo's folder, read by PyIceberg."""
+
+    title = "Iceberg"
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        return {"type": "iceberg", "warehouse": "./lakehouse"}
+
+    @property
+    def place(self) -> str:
+        return f"{self.folder}/lakehouse"
+
+    def checksum(self, schema: str, table: str, columns: Columns) -> Checksum:
+        import duckdb
+        from pyiceberg.catalog.sql import SqlCatalog
+
+        folder = self.folder.absolute() / "lakehouse"
+        catalog = SqlCatalog("default", uri=f"sqlite:///{folder}/catalog.db", warehouse=f"file://{folder}")
+        found = catalog.load_table((schema, table)).scan().to_arrow()
+        catalog.close()
+        with duckdb.connect() as connection:
+            connection.execute("set timezone = 'UTC'")
+            connection.register("found", found)
+            return summed_in_duckdb(connection, "select * from found", columns)
+
+
 MIRRORS: Mapping[MirrorKind, type[DemoMirror]] = {
     MirrorKind.DUCKDB: DuckDBMirror,
     MirrorKind.POSTGRES: PostgresMirror,
     MirrorKind.CLICKHOUSE: ClickHouseMirror,
+    MirrorKind.ICEBERG: IcebergMirror,
     MirrorKind.PARQUET_S3: DuckDBMirror,
 }

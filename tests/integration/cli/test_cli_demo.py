@@ -63,6 +63,13 @@ def test_demo_into_postgres_ends_with_equal_copies(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_demo_into_iceberg_ends_with_equal_copies(tmp_path: Path) -> None:
+    printed = run_demo(tmp_path, "--sink", "iceberg")
+    check_story(printed, "public", tmp_path)
+    assert "Iceberg mirror" in printed
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("source", "name"), [("mysql", "mysql9"), ("mariadb", "mariadb10")])
 def test_demo_on_an_installed_server_ends_with_equal_copies(
     source: Flavour, name: str, tmp_path: Path
