@@ -169,8 +169,6 @@ class TableFiles:
     def positions(self, file: DataFile) -> Mapping[str, Positions]:
         """Return the positions that a file with deletes names, by data file."""
         path = file.file_path
-        if file.content is not DataFileContent.POSITION_DELETES:
-            raise pa.ArrowNotImplementedError("another writer has added equality deletes")
         if path not in self._dead:
             with self._io.new_input(path).open() as opened:
                 rows = pq.read_table(opened, columns=["file_path", "pos"], read_dictionary=["file_path"])

@@ -123,7 +123,9 @@ class IcebergOptions(BaseModel):
 
     def places(self) -> Mapping[str, str]:
         """See `OwnsPlaces.places`."""
-        return {"warehouse": self.warehouse} if self.warehouse and self.catalog == "sql" else {}
+        if self.catalog == "sql":
+            return {"warehouse": str(self.warehouse)}
+        return {"uri": f"{self.catalog}: {self.uri and self.uri.get_secret_value()} {self.warehouse}"}
 
 
 def parse_partition(text: str) -> PartitionField:

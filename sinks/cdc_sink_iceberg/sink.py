@@ -78,7 +78,7 @@ class IcebergSink:
             control = self._control_of(source)
             control.take(location(self._options, TableId(*identifier(source))))
             self._control = control
-            self._tables = CatalogTables(self._catalog, self._options, source)
+            self._tables = CatalogTables(self._catalog, self._options, source, self._context.log_id)
 
     def _control_of(self, source: str) -> Control:
         assert self._catalog is not None

@@ -6,7 +6,7 @@ from itertools import count
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+from pyiceberg.exceptions import BadRequestError, NoSuchNamespaceError, NoSuchTableError, ValidationError
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
@@ -21,7 +21,7 @@ from cdc_sink_iceberg.commit import TableCommit
 from cdc_sink_iceberg.control import NAMESPACE
 from cdc_sink_iceberg.files import TableFiles
 from cdc_sink_iceberg.options import IcebergOptions
-from cdc_sink_iceberg.work import COLUMNS, RELATION, SOURCE, Work
+from cdc_sink_iceberg.work import COLUMNS, LOG, RELATION, SOURCE, Work
 
 _FIRST_SPEC_ID = 1000
 _PROPERTIES = {
@@ -37,10 +37,11 @@ class CatalogTables:
 
     name = "Iceberg"
 
-    def __init__(self, catalog: Catalog, options: IcebergOptions, source: str) -> None:
+    def __init__(self, catalog: Catalog, options: IcebergOptions, source: str, log_id: str) -> None:
         self._catalog = catalog
         self._options = options
         self._source = source
+        self._log_id = log_id
         self._open: dict[TableId, tuple[Table, TableFiles] | None] = {}
         self._adopted: dict[TableId, int | None] = {}
 
@@ -76,15 +77,22 @@ class CatalogTables:
         mode = self._options.mode
         none = Schema()
         made, _, _ = evolved(none, ids_by_name(none, schema), schema, mode, 0, kept=(), may_replace=True)
-        self._catalog.create_namespace_if_not_exists((table.schema,))
         properties = {**_PROPERTIES, SOURCE: self._source, RELATION: str(schema.relation)}
-        created = self._catalog.create_table(
-            (table.schema, table.name),
-            made,
-            location(self._options, table),
-            partition_spec=self._spec(made),
-            properties=properties,
-        )
+        try:
+            self._catalog.create_namespace_if_not_exists((table.schema,))
+            created = self._catalog.create_table(
+                (table.schema, table.name),
+                made,
+                location(self._options, table),
+                partition_spec=self._spec(made),
+                properties=properties,
+            )
+        except (BadRequestError, ValidationError) as error:
+            raise UnsupportedSchema(
+                "the catalog refuses the table, probably for its name",
+                where=str(table),
+                remedy="Exclude the table in the source's `tables`, or use a catalog that takes the name.",
+            ) from error
         # The catalog has given the fields other numbers.
         commit = TableCommit(created)
         commit.set_properties({COLUMNS: ids_by_name(created.schema(), schema).to_json()})
@@ -127,6 +135,13 @@ class CatalogTables:
             )
             remedy = "Drop or rename it in the catalog, or exclude the table."
             raise SinkRefused(message, where=str(table), remedy=remedy)
+        log_id = found and found[0].metadata.properties.get(LOG)
+        if log_id and self._log_id and log_id != self._log_id:
+            raise SinkRefused(
+                "the table was filled from another log than that of this state_dir",
+                where=str(table),
+                remedy="Drop the table in the catalog: it is then copied again.",
+            )
 
     def is_home(self, schema: TableSchema) -> bool:
         """See `Homes.is_home`."""

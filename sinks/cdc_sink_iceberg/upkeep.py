@@ -24,7 +24,7 @@ from cdc_sink_iceberg.commit import MAIN_BRANCH, Content, TableCommit
 from cdc_sink_iceberg.files import Positions, TableFiles
 from cdc_sink_iceberg.options import IcebergOptions
 from cdc_sink_iceberg.tables import CatalogTables
-from cdc_sink_iceberg.work import COPY_BRANCH
+from cdc_sink_iceberg.work import COPY_BRANCH, planned
 
 # Small files of a partition at which they are merged, and the share of a file that counts as small.
 MERGED_FILES = 8
@@ -53,7 +53,7 @@ class TableUpkeep:
         base = metadata.snapshot_by_name(MAIN_BRANCH)
         if base is None or COPY_BRANCH in metadata.refs:
             return 0
-        tasks = DataScan(metadata, self._table.io, snapshot_id=base.snapshot_id).plan_files()
+        tasks = planned(DataScan(metadata, self._table.io, snapshot_id=base.snapshot_id), self._table)
         live = [(task.file, self._files.dead(task.delete_files, task.file.file_path)) for task in tasks]
         chosen = self._chosen(live)
         if not chosen:

@@ -13,10 +13,11 @@ import pyarrow as pa
 from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterThanOrEqual, LessThanOrEqual
 from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
-from pyiceberg.table import DataScan, Table
+from pyiceberg.table import DataScan, FileScanTask, Table
 from pyiceberg.table.update import AddSchemaUpdate, SetCurrentSchemaUpdate
 
 from cdc.deferred import compute as pc
+from cdc.errors import SinkRefused
 from cdc.model import TableSchema
 from cdc_sink_iceberg.columns import ColumnIds, evolved, ids_by_name
 from cdc_sink_iceberg.commit import MAIN_BRANCH, Content, TableCommit
@@ -172,7 +173,7 @@ class Work:
             # By the names that the columns have now.
             current = metadata.model_copy(update={"current_schema_id": self._schema.schema_id})
             scan = DataScan(current, self.table.io, _filter(bounds), snapshot_id=base.snapshot_id)
-            for task in scan.plan_files():
+            for task in planned(scan, self.table):
                 yield (
                     task.file,
                     self._dead_in(task.file, self.files.dead(task.delete_files, task.file.file_path)),
@@ -255,6 +256,22 @@ class Work:
     def discard(self) -> None:
         """Remove the files of a delivery that is not committed, for sure."""
         self.files.delete(self._written)
+
+
+def planned(scan: DataScan, table: Table) -> list[FileScanTask]:
+    """Return the files of a scan, with their deletes.
+
+    Raises:
+        SinkRefused: another writer has deleted rows by their keys, which cannot be followed here.
+    """
+    try:
+        return list(scan.plan_files())
+    except ValueError as error:
+        raise SinkRefused(
+            "another writer has changed the table in a way that cannot be followed (equality deletes)",
+            where=".".join(table.name()),
+            remedy="Stop that writer, then copy the table: cdc snapshot SOURCE TABLE --sink NAME",
+        ) from error
 
 
 def _filter(bounds: pa.Table | None) -> BooleanExpression:

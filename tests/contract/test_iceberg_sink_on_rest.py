@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pyarrow as pa
 import pytest
 
 from cdc.model import TableSchema
+from cdc.testing.events import changes, delivery, sink_context, table
 from cdc.testing.fold import Row, fold
 from cdc.testing.servers.s3 import ACCESS_KEY, REGION, SECRET_KEY, SeaweedServer
+from cdc_sink_iceberg import IcebergSink
 from cdc_sink_iceberg.catalog import open_catalog, quiet
 from cdc_sink_iceberg.options import IcebergOptions
 from tests.contract.test_iceberg_sink_contract import IcebergContract, own_rows
+from tests.support.iceberg import read_table
 
 pytestmark = pytest.mark.xdist_group("seaweed")
 WAREHOUSE = "warehouse"
@@ -40,9 +44,15 @@ def warehouse(seaweed: SeaweedServer) -> IcebergOptions:
     )
 
 
-class RestContract(IcebergContract):
-    waived: ClassVar[dict[str, str]] = _NAMES
+class RestPlace:
+    """A warehouse of the server, which is empty before each test."""
+
+    options: ClassVar[dict[str, Any]] = {}
     warehouse: IcebergOptions
+
+    @pytest.fixture
+    def place(self) -> Path:
+        return Path("none")
 
     @pytest.fixture(autouse=True)
     def _empty(
@@ -61,6 +71,27 @@ class RestContract(IcebergContract):
 
     def made_options(self, place: Path) -> IcebergOptions:
         return self.warehouse.model_copy(update=self.options)
+
+
+class RestContract(RestPlace, IcebergContract):
+    waived: ClassVar[dict[str, str]] = _NAMES
+
+
+class TestRestCatalog(RestPlace):
+    """What this catalog does that others do not."""
+
+    def test_table_whose_name_the_catalog_refuses_is_set_aside(self) -> None:
+        sink = IcebergSink(self.warehouse, sink_context())
+        sink.prepare("shop")
+        odd, plain = (table(f"public.{name}", {"id": pa.int64()}, version=1) for name in ("o d d", "plain"))
+        batches = [changes(schema, [("c", {"id": 1})], seqs=[i]) for i, schema in enumerate((odd, plain))]
+        sink.apply(delivery(batches, first=0, next=2))
+        (said,) = sink.set_aside("shop")
+        assert (said.table, said.kind) == (odd.table, "UnsupportedSchema")
+        found = read_table(self.warehouse, plain.table)
+        assert found is not None
+        assert found["id"].to_pylist() == [1]
+        sink.close()
 
 
 @pytest.mark.variant(1)

@@ -47,7 +47,17 @@ def _values(column: Any, kind: pa.DataType) -> list[Any]:
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.nulls(0, array.type)
     if "uuid" not in str(kind):
         array = converted(array, kind)
+        array = array.cast(_numbers(kind))
     return [_plain(value) for value in array.to_pylist()]
+
+
+def _numbers(kind: pa.DataType) -> pa.DataType:
+    """The type with numbers in place of dates and times, which Python has of the years 1 to 9999 only."""
+    if pa.types.is_list(kind):
+        return pa.list_(_numbers(kind.value_type))
+    if pa.types.is_date32(kind):
+        return pa.int32()
+    return pa.int64() if pa.types.is_temporal(kind) else kind
 
 
 def _plain(value: Any) -> Any:

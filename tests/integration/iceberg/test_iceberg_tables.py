@@ -14,11 +14,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from cdc.errors import ConfigError
+from cdc.errors import ConfigError, SinkFenced
 from cdc.model import Column, CopyMark, CopyStep, TableSchema
-from cdc.testing.events import EPOCH, altered, changes, table
+from cdc.testing.events import EPOCH, altered, changes, delivery, sink_context, table
+from cdc_sink_iceberg import IcebergSink
 from cdc_sink_iceberg.options import IcebergOptions
 from tests.support.iceberg import FedIceberg, load_table
+from tests.support.postgres.server import Database
 
 ORDERS = replace(
     table("app.orders", {"id": pa.int32(), "note": pa.string(), "amount": pa.decimal128(8, 2)}, version=1),
@@ -168,6 +170,39 @@ def test_table_that_the_sink_did_not_make_is_set_aside(open_iceberg: OpenIceberg
     sink.change(ORDERS, ("c", {"id": 1, "note": "a", "amount": None}))
     (said,) = sink.set_aside
     assert "did not make" in said
+
+
+def test_table_of_another_log_is_set_aside(open_iceberg: OpenIceberg) -> None:
+    """Its offsets are others: what it has must not be passed over."""
+    from cdc_sink_iceberg.catalog import open_catalog, quiet
+
+    sink = open_iceberg()
+    sink.change(ORDERS, ("c", {"id": 1, "note": "a", "amount": None}))
+    sink.sink.close()
+    with quiet():
+        catalog = open_catalog(sink.options)
+        catalog.drop_table(("cdc_state", "source_shop"))
+        catalog.close()
+    other = IcebergSink(sink.options, replace(sink_context(), log_id="another"))
+    other.prepare("shop")
+    other.apply(delivery([changes(ORDERS, [("c", {"id": 2, "note": "b", "amount": None})])], first=0, next=1))
+    (said,) = other.set_aside("shop")
+    assert "another log" in said.message
+    other.close()
+
+
+def test_catalog_in_postgres_fences_as_the_one_in_sqlite(database15: Database, tmp_path: Path) -> None:
+    uri = database15.url.replace("postgresql://", "postgresql+psycopg://")
+    first = FedIceberg(tmp_path, uri=uri)
+    first.change(ORDERS, ("c", {"id": 1, "note": "a", "amount": None}))
+    second = FedIceberg(tmp_path, epoch=2, uri=uri)
+    second.next = first.next
+    second.change(ORDERS, ("u", {"id": 1, "note": "b", "amount": None}))
+    with pytest.raises(SinkFenced):
+        first.change(ORDERS, ("d", {"id": 1}))
+    assert second.rows("app.orders", "id", "note") == [(1, "b")]
+    first.sink.close()
+    second.sink.close()
 
 
 CHDB = """
