@@ -62,6 +62,8 @@ class CatalogTables:
                 self._open[table] = found, TableFiles(found)
             except (NoSuchTableError, NoSuchNamespaceError):
                 self._open[table] = None
+            except BadRequestError as error:
+                raise _refused(table) from error
         return self._open[table]
 
     def work(self, schema: TableSchema) -> Work:
@@ -88,11 +90,7 @@ class CatalogTables:
                 properties=properties,
             )
         except (BadRequestError, ValidationError) as error:
-            raise UnsupportedSchema(
-                "the catalog refuses the table, probably for its name",
-                where=str(table),
-                remedy="Exclude the table in the source's `tables`, or use a catalog that takes the name.",
-            ) from error
+            raise _refused(table) from error
         # The catalog has given the fields other numbers.
         commit = TableCommit(created)
         commit.set_properties({COLUMNS: ids_by_name(created.schema(), schema).to_json()})
@@ -161,3 +159,11 @@ class CatalogTables:
     def check(self, schema: pa.Schema) -> None:
         """See `Form.check`."""
         check(schema)
+
+
+def _refused(table: TableId) -> UnsupportedSchema:
+    return UnsupportedSchema(
+        "the catalog refuses the table, probably for its name",
+        where=str(table),
+        remedy="Exclude the table in the source's `tables`, or use a catalog that takes the name.",
+    )
