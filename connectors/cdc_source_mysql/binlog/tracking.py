@@ -255,6 +255,9 @@ class Tracking:
         if applied.changed:
             self._decoder.forget()
         copied = {request.table for request in applied.resnapshots}
+        for table in copied:
+            # The copy shows the sinks a definition of its own.
+            self._shown.pop(table, None)
         for table in applied.changed:
             if table not in copied:
                 self._warn(table)
@@ -332,6 +335,7 @@ class Tracking:
     def _copy_again(self, table: TableId, reason: str, remedy: str = "") -> None:
         if self._is_selected(table):
             self._resnapshots.append(Resnapshot(table, reason, remedy=remedy))
+            self._shown.pop(table, None)
 
     def _copy_dependents(self, table: TableId) -> None:
         """Have copied again what changes with the table, of which no row was read."""

@@ -77,6 +77,19 @@ def test_every_row_comes_with_the_columns_of_its_time(
     assert _schemas(follower) == expected
 
 
+def test_a_definition_is_shown_again_behind_a_copy_that_showed_another(
+    mysql_database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    mysql_database.execute("create table t (id int primary key, b int)")
+    follower = follow(mysql_database)
+    for clause in ("drop b", "add b int", "drop b"):
+        mysql_database.execute(f"alter table t {clause}")
+        follower.catch_up()
+    assert [request.reason for request in follower.stale] == ["the column b was dropped and is added again"]
+    batches = [batch for changes in follower.sets for batch in changes.batches]
+    assert [[column.name for column in batch.schema.columns] for batch in batches] == [["id"], ["id"]]
+
+
 def test_a_reread_that_can_be_proven_goes_on(
     mysql_database: MysqlDatabase, follow: FollowerFactory, metadata: str
 ) -> None:
