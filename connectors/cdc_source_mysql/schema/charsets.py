@@ -108,6 +108,11 @@ _SURROGATES = range(0xD800, 0xE000)
 _SPECIAL = frozenset({"sjis", "cp932", "gb18030", "ucs2", "binary"})
 
 
+# Sets with all characters, and with those of the basic plane.
+_WHOLE = frozenset({"utf8mb4", "utf16", "utf16le", "utf32", "gb18030"})
+_PLANE_0 = frozenset({"utf8mb3", "ucs2"})
+
+
 def _upper(text: str) -> str:
     return _ASCII + text.replace(_UNDEFINED_MARK, UNDEFINED)
 
@@ -276,6 +281,20 @@ def holds_all(charset: str, other: str) -> bool:
     if "binary" in (charset, other):
         return False
     return charset in (other, "utf8mb4") or (charset == "utf8mb3" and other in ("ascii", "latin1"))
+
+
+def holds(charset: str, text: str) -> bool:
+    """Return whether the set has every character of the text; False where that is not known."""
+    if text.isascii() or charset in _WHOLE:
+        return True
+    if charset in _PLANE_0:
+        return max(text) <= "\uffff"
+    if charset in ONE_BYTE:
+        return set(text) <= set(_table(charset))
+    try:
+        return charset in SAME and decode_text(text.encode(SAME[charset]), charset) == text
+    except UnicodeEncodeError:
+        return False
 
 
 def decode_text(data: bytes, charset: str) -> str | None:

@@ -400,3 +400,24 @@ def test_a_default_that_the_server_may_read_otherwise_is_copied(
     applied = _run(history, f"alter table t add {definition}", **options)
     assert [request.table for request in applied.resnapshots] == [T]
     assert history.fills(T) == {}
+
+
+@pytest.mark.parametrize(
+    ("charset", "label", "is_sure"),
+    [
+        ("latin1", "é", True),
+        ("cp1251", "ж", True),
+        ("cp1251", "Ã", False),
+        ("ascii", "é", False),
+        ("utf8mb3", "日", True),
+        ("utf8mb3", "😀", False),
+        ("utf8mb4", "😀", True),
+        ("sjis", "日", False),
+    ],
+)
+def test_labels_are_sure_where_the_character_set_has_their_characters(
+    charset: str, label: str, is_sure: bool
+) -> None:
+    history = _history(DEFINITION)
+    _run(history, f"alter table t add e enum('a','{label}') character set {charset}")
+    assert (history.definition(T) is not None) == is_sure

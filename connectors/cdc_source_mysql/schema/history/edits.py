@@ -15,6 +15,7 @@ from typing import Final
 
 from cdc.model import TableId
 from cdc_source_mysql.schema.catalog import HIDDEN_PERIOD
+from cdc_source_mysql.schema.charsets import holds
 from cdc_source_mysql.schema.column_defaults import required, stated_default, with_default
 from cdc_source_mysql.schema.ddl.changes import (
     AddColumn,
@@ -183,6 +184,7 @@ def column_of(
         )
     elif charset is not None and collation is None:
         collation = default_collations.get(charset)
+    _require_labels(spec.name, spec.labels, charset)
     return ColumnDefinition(
         name=spec.name,
         column_type=spec.column_type,
@@ -197,6 +199,12 @@ def column_of(
         compressed=spec.compressed,
         srid=spec.srid,
     )
+
+
+def _require_labels(name: str, labels: Iterable[str], charset: str | None) -> None:
+    """The server replaces what the column's character set lacks, by `?`."""
+    if charset not in (None, UNKNOWN_CHARSET) and not all(holds(charset, label) for label in labels):
+        raise ShapeUnsure(f"the character set {charset} may lack characters of the labels of {name}")
 
 
 def _require_fitting(name: str, column_type: str) -> None:
@@ -319,6 +327,7 @@ def _convert(columns: _Columns, edit: ConvertCharset, default_collations: Mappin
             # MySQL 9.7 makes TINYTEXT of MODIFY … TEXT beside CONVERT TO.
             raise ShapeUnsure("CONVERT TO CHARACTER SET may make a text type larger or smaller")
         _require_fitting(column.name, column.column_type)
+        _require_labels(column.name, column.labels, characters.charset)
         columns.made[at] = replace(column, charset=characters.charset, collation=characters.collation)
 
 

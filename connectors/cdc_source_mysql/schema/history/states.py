@@ -11,7 +11,7 @@ import orjson
 
 from cdc.errors import StateError
 from cdc.model import TableId
-from cdc_source_mysql.schema.charsets import Collation
+from cdc_source_mysql.schema.charsets import Collation, holds
 from cdc_source_mysql.schema.ddl.changes import Created, DatabaseDefaults, Default
 from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
 from cdc_source_mysql.schema.history.edits import (
@@ -149,6 +149,8 @@ def _with_charset(column: ColumnDefinition, collation: Collation | None) -> Colu
         return column
     if collation.charset == "binary":
         # The table's default may be bytes: then it is another type.
+        return column
+    if not all(holds(collation.charset, label) for label in column.labels):
         return column
     return replace(column, charset=collation.charset, collation=collation.name)
 
