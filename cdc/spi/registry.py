@@ -96,7 +96,7 @@ def _path_of(group: Group, name: str) -> str:
 
 def _own(group: Group) -> dict[str, str]:
     """The plug-ins that come with the daemon, by name: found without a look at all installed distributions,
-    which takes 20 ms for 140 of them.
+    which takes 5 to 10 ms for 145 of them.
     """
     try:
         entries = metadata.distribution(DISTRIBUTION).entry_points
