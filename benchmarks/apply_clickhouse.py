@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import clickhouse_connect
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.apply_postgres import CHANGED_ROWS, COLUMNS, DELIVERY_ROWS, ROUNDS, batch_of, rows_of
+from benchmarks.apply_postgres import CHANGED_ROWS, COLUMNS, DELIVERY_ROWS, ROUNDS, Fed, rows_of
 from benchmarks.harness import peak_mib
 from cdc.cli.allocators import bound_resident_memory
 from cdc.model import Operation
-from cdc.testing.events import EPOCH, delivery, sink_context, table
+from cdc.testing.events import EPOCH, sink_context, table
 from cdc.testing.servers.clickhouse import PASSWORD, USER, ClickHouseServer
 from cdc.testing.servers.process import HOST
 from cdc_sink_clickhouse import ClickHouseSink
@@ -42,37 +41,9 @@ OWN: dict[str, dict[str, Any]] = {
 }
 
 
-class Fed:
-    """A sink and its next offset."""
-
-    def __init__(self, server: ClickHouseServer, name: str, **options: Any) -> None:
-        self.schema = table(f"bench.{name}", COLUMNS, version=1)
-        self.sink = ClickHouseSink(ClickHouseSinkOptions(url=server.url(), **options), sink_context(name))
-        self.sink.prepare(name)
-        self.source, self.next = name, 0
-
-    def deliver(self, parts: Sequence[tuple[pa.RecordBatch, Operation]]) -> float:
-        """Apply one delivery; the seconds that it took."""
-        first, made = self.next, []
-        for rows, operation in parts:
-            made.append([batch_of(self.schema, rows, operation, self.next)])
-            self.next += rows.num_rows
-        began = time.perf_counter()
-        self.sink.apply(
-            delivery([], source=self.source, first=first, next=self.next, parts=lambda: iter(made))
-        )
-        return time.perf_counter() - began
-
-    def fill(self, rows: int) -> float:
-        seconds = 0.0
-        for start in range(0, rows, DELIVERY_ROWS):
-            after = min(start + DELIVERY_ROWS, rows)
-            parts = [
-                (rows_of(np.arange(at, min(at + PART_ROWS, after)), 0), Operation.CREATE)
-                for at in range(start, after, PART_ROWS)
-            ]
-            seconds += self.deliver(parts)
-        return seconds
+def into_clickhouse(server: ClickHouseServer, name: str, **options: Any) -> Fed:
+    sink = ClickHouseSink(ClickHouseSinkOptions(url=server.url(), **options), sink_context(name))
+    return Fed(sink, table(f"bench.{name}", COLUMNS, version=1), PART_ROWS)
 
 
 def arrow_of(ids: Any, mode: str) -> pa.Table:
@@ -125,7 +96,7 @@ def main(rows: int, mirror_rows: int) -> None:
             host=HOST, port=server.port, username=USER, password=PASSWORD, compress=False
         )
         for mode in ("append", "mirror"):
-            fed = Fed(server, mode, mode=mode)
+            fed = into_clickhouse(server, mode, mode=mode)
             fed.fill(PART_ROWS)
             for round_ in range(ROUNDS):
                 bulk = bulk_seconds(client, mode, mode, rows)
@@ -134,7 +105,7 @@ def main(rows: int, mirror_rows: int) -> None:
                 print(f"{mode} {round_}: {rates}, ratio {bulk / ours:.2f}")
         native = native_seconds(client, "mirror", DELIVERY_ROWS // 5)
         print(f"Native format of the driver: {DELIVERY_ROWS / 5 / native:,.0f} rows/s")
-        fed = Fed(server, "changed")
+        fed = into_clickhouse(server, "changed")
         fed.fill(mirror_rows)
         client.command("create table bench.bulk as bench.changed")
         for salt in range(1, ROUNDS + 1):

@@ -21,6 +21,7 @@ from benchmarks.harness import peak_mib
 from cdc.cli.allocators import bound_resident_memory
 from cdc.model import ChangeBatch, Envelope, Operation, TableSchema
 from cdc.model.batch import OPERATION_DICTIONARY
+from cdc.spi import Sink
 from cdc.sql.keyed import KeyedRows, delete_and_insert, insert_on_conflict, merge
 from cdc.testing.events import EPOCH, delivery, sink_context, table
 from cdc_sink_postgres import PostgresSink
@@ -105,36 +106,42 @@ def batch_of(schema: TableSchema, rows: pa.RecordBatch, operation: Operation, se
 
 
 class Fed:
-    """A sink and its next offset."""
+    """A sink, one table of it, and its next offset."""
 
-    def __init__(self, database: Database, **options: Any) -> None:
-        self.schema = table("public.bench", COLUMNS, relation=1, version=1)
-        self.sink = PostgresSink(PostgresSinkOptions(url=database.url, **options), sink_context())
-        self.sink.prepare("shop")
-        self.next = 0
+    def __init__(self, sink: Sink, schema: TableSchema, part_rows: int = PART_ROWS) -> None:
+        self._sink, self._schema, self._part_rows = sink, schema, part_rows
+        self._next = 0
+        sink.prepare(schema.table.name)
 
     def deliver(self, parts: Sequence[tuple[pa.RecordBatch, Operation]]) -> float:
         """Apply one delivery; the seconds that it took."""
-        first, made = self.next, []
+        first, made = self._next, []
         for rows, operation in parts:
-            made.append([batch_of(self.schema, rows, operation, self.next)])
-            self.next += rows.num_rows
+            made.append([batch_of(self._schema, rows, operation, self._next)])
+            self._next += rows.num_rows
+        source = self._schema.table.name
         began = time.perf_counter()
-        self.sink.apply(delivery([], first=first, next=self.next, parts=lambda: iter(made)))
+        self._sink.apply(delivery([], source=source, first=first, next=self._next, parts=lambda: iter(made)))
         return time.perf_counter() - began
 
+    def fill(self, rows: int) -> float:
+        """Insert so many rows; the seconds that it took."""
+        seconds = 0.0
+        for start in range(0, rows, DELIVERY_ROWS):
+            after = min(start + DELIVERY_ROWS, rows)
+            parts = [(part, Operation.CREATE) for part in parts_of(start, after, self._part_rows)]
+            seconds += self.deliver(parts)
+        return seconds
 
-def parts_of(first: int, after: int) -> Iterator[pa.RecordBatch]:
-    for start in range(first, after, PART_ROWS):
-        yield rows_of(np.arange(start, min(start + PART_ROWS, after)), 0)
+
+def into_postgres(database: Database, **options: Any) -> Fed:
+    sink = PostgresSink(PostgresSinkOptions(url=database.url, **options), sink_context())
+    return Fed(sink, table("public.bench", COLUMNS, relation=1, version=1))
 
 
-def fill(fed: Fed, rows: int) -> float:
-    seconds = 0.0
-    for start in range(0, rows, DELIVERY_ROWS):
-        parts = [(part, Operation.CREATE) for part in parts_of(start, min(start + DELIVERY_ROWS, rows))]
-        seconds += fed.deliver(parts)
-    return seconds
+def parts_of(first: int, after: int, part_rows: int = PART_ROWS) -> Iterator[pa.RecordBatch]:
+    for start in range(first, after, part_rows):
+        yield rows_of(np.arange(start, min(start + part_rows, after)), 0)
 
 
 def copy_seconds(database: Database, rows: int, mode: str) -> float:
@@ -213,7 +220,7 @@ def inserts(server: PostgresServer, rows: int) -> None:
     for mode in ("append", "mirror"):
         database = server.create_database()
         copied = copy_seconds(database, rows, mode)
-        ours = fill(Fed(database, mode=mode), rows)
+        ours = into_postgres(database, mode=mode).fill(rows)
         print(f"copy into a table like that of {mode:<6}  {rows / copied:>9,.0f} rows/s   1.00")
         print(f"inserts into {mode:<24}  {rows / ours:>9,.0f} rows/s   {copied / ours:.2f}")
         database.drop()
@@ -229,8 +236,8 @@ def inserts(server: PostgresServer, rows: int) -> None:
 
 def changes(server: PostgresServer, rows: int) -> None:
     database = server.create_database()
-    fed = Fed(database)
-    filled = fill(fed, rows)
+    fed = into_postgres(database)
+    filled = fed.fill(rows)
     database.execute("vacuum analyze public.bench", "checkpoint")
     print(f"mirror of {rows:,} rows filled at {rows / filled:,.0f} rows/s; then {CHANGED_ROWS:,} changes:")
     chance = np.random.default_rng(1)

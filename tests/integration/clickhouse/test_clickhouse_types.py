@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -16,110 +15,76 @@ import pytest
 
 from cdc.model import Column, TableSchema
 from cdc.testing.events import table
+from tests.support.arrow_types import expected
 from tests.support.clickhouse_sinks import FedClickHouse
 
 # Arrow type, two values, ClickHouse type, what ClickHouse shows of the values as text.
-TYPES: dict[str, tuple[pa.DataType, list[Any], str, list[str]]] = {
-    "bool": (pa.bool_(), [True, False], "Bool", ["true", "false"]),
-    "int8": (pa.int8(), [-128, 127], "Int8", ["-128", "127"]),
-    "int16": (pa.int16(), [-(2**15), 5], "Int16", ["-32768", "5"]),
-    "int32": (pa.int32(), [-(2**31), 5], "Int32", ["-2147483648", "5"]),
-    "int64": (pa.int64(), [-(2**63), 5], "Int64", ["-9223372036854775808", "5"]),
-    "uint8": (pa.uint8(), [255, 0], "UInt8", ["255", "0"]),
-    "uint16": (pa.uint16(), [65535, 0], "UInt16", ["65535", "0"]),
-    "uint32": (pa.uint32(), [2**32 - 1, 0], "UInt32", ["4294967295", "0"]),
-    "uint64": (pa.uint64(), [2**64 - 1, 0], "UInt64", ["18446744073709551615", "0"]),
-    "float16": (pa.float16(), [1.5, -2.0], "Float32", ["1.5", "-2"]),
-    "float32": (pa.float32(), [0.1, float("-inf")], "Float32", ["0.1", "-inf"]),
-    "float64": (pa.float64(), [0.1, float("nan")], "Float64", ["0.1", "nan"]),
-    "decimal": (
-        pa.decimal128(38, 2),
-        [Decimal("9" * 36 + ".99"), Decimal("-0.01")],
-        "Decimal(38, 2)",
-        ["9" * 36 + ".99", "-0.01"],
-    ),
-    "short": (
-        pa.decimal128(18, 5),
-        [Decimal("-9999999999999.99999"), Decimal("10000.00010")],
-        "Decimal(18, 5)",
-        ["-9999999999999.99999", "10000.0001"],
-    ),
-    "decimal256": (
-        pa.decimal256(76, 30),
-        [Decimal("-" + "9" * 46 + "." + "9" * 30), Decimal("1e-30")],
-        "Decimal(76, 30)",
-        ["-" + "9" * 46 + "." + "9" * 30, "0." + "0" * 29 + "1"],
-    ),
-    "string": (pa.string(), ["é'\"\n\\ \x00", ""], "String", ["é'\"\n\\ \x00", ""]),
-    "large_string": (pa.large_string(), ["a", ""], "String", ["a", ""]),
-    "dictionary": (pa.dictionary(pa.int32(), pa.string()), ["a", "b"], "String", ["a", "b"]),
-    "binary": (pa.binary(), [b"\x00\xffa", b""], "String", ["00FF61", ""]),
-    "fixed": (pa.binary(2), [b"\x00a", b"\xfe\xff"], "String", ["0061", "FEFF"]),
-    "date": (pa.date32(), [date(1900, 1, 1), date(2299, 12, 31)], "Date32", ["1900-01-01", "2299-12-31"]),
-    "time": (pa.time64("us"), [86399999999, 0], "String", ["23:59:59.999999", "00:00:00.000000"]),
-    "timestamp": (
-        pa.timestamp("us"),
-        [-2_208_988_800_000_000, 10_413_791_999_999_999],
-        "DateTime64(6, 'UTC')",
-        ["1900-01-01 00:00:00.000000", "2299-12-31 23:59:59.999999"],
-    ),
-    "timestamptz": (
-        pa.timestamp("us", "UTC"),
-        [-1, 0],
-        "DateTime64(6, 'UTC')",
-        ["1969-12-31 23:59:59.999999", "1970-01-01 00:00:00.000000"],
-    ),
-    "seconds": (
-        pa.timestamp("s"),
-        [-1, 0],
-        "DateTime64(6, 'UTC')",
-        ["1969-12-31 23:59:59.000000", "1970-01-01 00:00:00.000000"],
-    ),
-    "duration": (
-        pa.duration("us"),
-        [-(838 * 3600 + 59 * 60 + 59) * 10**6 - 1, 3600 * 10**6],
-        "String",
-        ["-838:59:59.000001", "01:00:00.000000"],
-    ),
-    "uuid": (
-        pa.uuid(),
-        [b"a" * 16, b"\xff" * 16],
-        "UUID",
-        ["61616161-6161-6161-6161-616161616161", "ffffffff-ffff-ffff-ffff-ffffffffffff"],
-    ),
-    "json": (
-        pa.json_(),
-        ['{"b": 1,  "a":1e999}', '"\\ud800"'],
-        "String",
-        ['{"b": 1,  "a":1e999}', '"\\ud800"'],
-    ),
-    "list": (pa.list_(pa.int32()), [[1, None, -3], []], "String", ["[1,null,-3]", "[]"]),
-    "nested": (
-        pa.list_(pa.list_(pa.string())),
-        [[["a", None], ['c,"d', ""]], []],
-        "String",
-        ['[["a",null],["c,\\"d",""]]', "[]"],
-    ),
-    "decimals": (
-        pa.list_(pa.decimal128(10, 2)),
-        [[Decimal("1.50"), None], [Decimal(-2)]],
-        "String",
-        ['["1.50",null]', '["-2.00"]'],
-    ),
-    "vector": (
-        pa.list_(pa.float32()),
-        [[1.5, -0.0, float("inf")], [float("nan")]],
-        "String",
-        ['[1.5,-0.0,"Infinity"]', '["NaN"]'],
-    ),
-    "moments": (
-        pa.list_(pa.timestamp("us", "UTC")),
-        [[0, None], [-1]],
-        "String",
-        ['["1970-01-01 00:00:00.000000",null]', '["1969-12-31 23:59:59.999999"]'],
-    ),
-    "blobs": (pa.list_(pa.binary()), [[b"\x00\xff"], []], "String", ['["\\\\x00ff"]', "[]"]),
-}
+TYPES = expected(
+    {
+        "bool": "Bool",
+        "int8": "Int8",
+        "int16": "Int16",
+        "int32": "Int32",
+        "int64": "Int64",
+        "uint8": "UInt8",
+        "uint16": "UInt16",
+        "uint32": "UInt32",
+        "uint64": "UInt64",
+        "float16": "Float32",
+        "float32": (pa.float32(), [0.1, float("-inf")], "Float32", ["0.1", "-inf"]),
+        "float64": "Float64",
+        "decimal": "Decimal(38, 2)",
+        "short": ("Decimal(18, 5)", ["-9999999999999.99999", "10000.0001"]),
+        "decimal256": "Decimal(76, 30)",
+        "string": (pa.string(), ["é'\"\n\\ \x00", ""], "String", ["é'\"\n\\ \x00", ""]),
+        "large_string": "String",
+        "dictionary": "String",
+        "binary": "String",
+        "fixed": (pa.binary(2), [b"\x00a", b"\xfe\xff"], "String", ["0061", "FEFF"]),
+        "date": (
+            pa.date32(),
+            [date(1900, 1, 1), date(2299, 12, 31)],
+            "Date32",
+            ["1900-01-01", "2299-12-31"],
+        ),
+        "time": ("String", ["23:59:59.999999", "00:00:00.000000"]),
+        "timestamp": (
+            pa.timestamp("us"),
+            [-2_208_988_800_000_000, 10_413_791_999_999_999],
+            "DateTime64(6, 'UTC')",
+            ["1900-01-01 00:00:00.000000", "2299-12-31 23:59:59.999999"],
+        ),
+        "timestamptz": (
+            "DateTime64(6, 'UTC')",
+            ["1969-12-31 23:59:59.999999", "1970-01-01 00:00:00.000000"],
+        ),
+        "seconds": ("DateTime64(6, 'UTC')", ["1969-12-31 23:59:59.000000", "1970-01-01 00:00:00.000000"]),
+        "duration": (
+            pa.duration("us"),
+            [-(838 * 3600 + 59 * 60 + 59) * 10**6 - 1, 3600 * 10**6],
+            "String",
+            ["-838:59:59.000001", "01:00:00.000000"],
+        ),
+        "uuid": "UUID",
+        "json": "String",
+        "list": "String",
+        "nested": "String",
+        "decimals": "String",
+        "vector": (
+            pa.list_(pa.float32()),
+            [[1.5, -0.0, float("inf")], [float("nan")]],
+            "String",
+            ['[1.5,-0.0,"Infinity"]', '["NaN"]'],
+        ),
+        "moments": (
+            pa.list_(pa.timestamp("us", "UTC")),
+            [[0, None], [-1]],
+            "String",
+            ['["1970-01-01 00:00:00.000000",null]', '["1969-12-31 23:59:59.999999"]'],
+        ),
+        "blobs": (pa.list_(pa.binary()), [[b"\x00\xff"], []], "String", ['["\\\\x00ff"]', "[]"]),
+    }
+)
 BYTES = ("binary", "fixed")
 ID = Column("id", pa.int32(), "integer", nullable=False, id=99)
 
