@@ -84,8 +84,8 @@ VALUES: dict[str, tuple[pa.DataType, list[Any], list[str]]] = {
 
 
 def expected(target: Mapping[str, str | tuple[str, list[str]] | Case]) -> dict[str, Case]:
-    """What a target makes of types: for each, its type; with the texts, where it shows others; or a whole case
-    of its own.
+    """What a target makes of types: for each, its type; with the texts, where it shows others; or a case of its
+    own.
     """
     return {name: _case(name, given) for name, given in target.items()}
 

@@ -14,7 +14,7 @@ import pytest
 from cdc.engine import Engine, Outcome, RunResult, SinkSpec, SourceSpec
 from cdc.engine.pacing import Pacing
 from cdc.errors import ConfigError, LogCorrupt
-from cdc.files import exchange, write_atomically
+from cdc.files import exchange
 from cdc.log import LocalLogs
 from cdc.spi import FlushPolicy, SourceContext
 from cdc.spi.status import DaemonReport
@@ -81,8 +81,10 @@ def flip_a_byte(segment: Path) -> Callable[[], None]:
     whole = flip_head(segment)
 
     def restore() -> None:
-        # At once: the source looks at its log meanwhile.
-        write_atomically(segment, [whole])
+        # At once, from outside of the log's folder: the source looks at its log meanwhile, and removes drafts.
+        draft = segment.parents[2] / "restored"
+        draft.write_bytes(whole)
+        draft.rename(segment)
 
     return restore
 
