@@ -28,7 +28,7 @@ MODES: list[dict[str, Any]] = [
     {"mode": "history"},
 ]
 # In `make test`, one of so many points is tried in each mode, and others in each.
-STRIDE = 48
+STRIDE = 96
 
 
 def deliver(

@@ -51,6 +51,9 @@ DEFAULT_SETTINGS: Mapping[str, str] = {
 }
 # The first version whose CREATE DATABASE has a choice.
 FIRST_WITH_STRATEGY = 15
+# A database of files that the system copies costs a fifth of one whose pages the server reads and writes.
+FIRST_WITH_CLONE = 18
+CLONE = {"file_copy_method": "clone"}
 # What a session that is there does not see.
 SETTINGS_OF_LATER_SESSIONS = ("alter database", "alter role")
 StopMode = Literal["smart", "fast", "immediate"]
@@ -74,7 +77,9 @@ class PostgresServer(PostgresProcess):
         self.account.own(self.folder)
         # With their owner: to copy a thousand files and then give them away takes twice as long.
         run_program(["cp", "-a", str(_template(major)), str(self.data)])
-        self.configure({**DEFAULT_SETTINGS, "unix_socket_directories": str(self.folder), **(settings or {})})
+        copying = CLONE if major >= FIRST_WITH_CLONE else {}
+        own = {"unix_socket_directories": str(self.folder), **copying}
+        self.configure({**DEFAULT_SETTINGS, **own, **(settings or {})})
         if hba is not None:
             self.write_hba(hba)
 
