@@ -30,10 +30,18 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+# Fixtures of servers that take processor time while they wait: one worker runs all tests with one of them.
+SERVERS_OF_ONE_WORKER = ("clickhouse_server", "seaweed")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Before `-m "not slow"` takes its share."""
+    """Before `-m "not slow"` takes its share, and before xdist reads the groups."""
     leave_to_test_all(items)
+    for item in items:
+        for fixture in SERVERS_OF_ONE_WORKER:
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(fixture))
 
 
 pytest_plugins = [

@@ -18,8 +18,6 @@ from cdc.testing.sink_contract import SinkContract
 from cdc.testing.store_contract import StoreContract
 from tests.support.buckets import BucketLake
 
-pytestmark = pytest.mark.xdist_group("seaweed")
-
 
 class TestS3StoreOnSeaweed(StoreContract):
     @pytest.fixture(autouse=True)

@@ -15,8 +15,6 @@ from tests.support.pipeline import Pipeline
 from tests.support.postgres.server import Database
 from tests.support.workload.postgres import PostgresWorkload
 
-pytestmark = pytest.mark.xdist_group("seaweed")
-
 
 @pytest.mark.parametrize(
     ("seconds", "kills"),

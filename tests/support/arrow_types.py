@@ -84,9 +84,7 @@ VALUES: dict[str, tuple[pa.DataType, list[Any], list[str]]] = {
 
 
 def expected(target: Mapping[str, str | tuple[str, list[str]] | Case]) -> dict[str, Case]:
-    """What a target makes of types: for each, its type; with the texts, where it shows others; or a case of its
-    own.
-    """
+    """What a target makes of types: its type, with the texts where it shows others, or all of a case."""
     return {name: _case(name, given) for name, given in target.items()}
 
 
@@ -94,7 +92,7 @@ def _case(name: str, given: str | tuple[str, list[str]] | Case) -> Case:
     if isinstance(given, str):
         arrow, values, texts = VALUES[name]
         return arrow, values, given, texts
-    if len(given) == len(("type", "texts")):
+    if len(given) == 2:
         arrow, values, _ = VALUES[name]
         return arrow, values, *given
     return given

@@ -114,9 +114,7 @@ class BucketLake:
 
 @functools.cache
 def _session() -> Any:
-    """One session for all stores, whose server and account are the same: with the descriptions of S3, a new one
-    costs a tenth of a second.
-    """
+    """One session for all stores, as for their account: the descriptions of S3 take long to read."""
     return boto3.session.Session()
 
 

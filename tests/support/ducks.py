@@ -52,9 +52,7 @@ class Duck(FedSink):
 
 @functools.cache
 def empty_file() -> bytes:
-    """What the sink makes of a path without a file. DuckDB takes as much processor time to begin a file as for
-    a dozen statements.
-    """
+    """What the sink makes of a path without a file: to begin one takes as long as a dozen statements."""
     with tempfile.TemporaryDirectory(prefix="cdc-duck-") as folder:
         path = Path(folder) / "empty.duckdb"
         connect(Options(path=path)).close()

@@ -81,7 +81,7 @@ def flip_a_byte(segment: Path) -> Callable[[], None]:
     whole = flip_head(segment)
 
     def restore() -> None:
-        # At once, from outside of the log's folder: the source looks at its log meanwhile, and removes drafts.
+        # At once, from outside of the log's folder: the source opens its log meanwhile, which removes drafts.
         draft = segment.parents[2] / "restored"
         draft.write_bytes(whole)
         draft.rename(segment)

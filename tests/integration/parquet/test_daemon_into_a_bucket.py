@@ -8,14 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import orjson
-import pytest
 
 from cdc.testing.servers.s3 import REGION
 from tests.support.buckets import BUCKET, BucketLake
 from tests.support.postgres.server import Database
 from tests.support.processes import ROOT, run_cdc
-
-pytestmark = pytest.mark.xdist_group("seaweed")
 
 
 def fill(database: Database) -> None:

@@ -31,8 +31,6 @@ from tests.support.buckets import SOURCE, BucketLake, Crash, Requests
 from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("seaweed")
-
 ORDERS = table("public.orders", {"id": pa.int64(), "note": pa.string()})
 EVENTS = table("public.events", {"id": pa.int64()})
 
