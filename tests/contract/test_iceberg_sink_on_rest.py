@@ -94,7 +94,8 @@ class TestRestCatalog(RestPlace):
         sink.close()
 
 
-@pytest.mark.variant(1)
+# 20 s of the processor: `make test` runs the suite on a SQLite catalog.
+@pytest.mark.slow
 class TestIcebergSinkMirrorOnRest(RestContract):
     def read_state(self, place: Path, schema: TableSchema) -> list[Row]:
         return own_rows(self.rows(place, schema), schema)

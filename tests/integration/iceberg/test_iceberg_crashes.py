@@ -23,7 +23,7 @@ from tests.support.iceberg import FedIceberg, load_table, read_table
 
 MODES = ["mirror", "append"]
 # In `make test`, one of so many points is tried in each mode, and others in each.
-STRIDE = 24
+STRIDE = 72
 NAMES = ("app.orders", "app.events", "app.batches", "shop.sales")
 # Its last row is deleted.
 EMPTIED = {"mirror": "app.batches", "append": None}

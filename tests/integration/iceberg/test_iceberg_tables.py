@@ -211,7 +211,7 @@ print(chdb.query(f"select id, note from icebergLocal('{sys.argv[1]}') order by i
 """
 
 
-@pytest.mark.parametrize("mode", ["mirror", "append"])
+@pytest.mark.parametrize("mode", ["mirror", pytest.param("append", marks=pytest.mark.slow)])
 def test_clickhouse_reads_what_pyiceberg_reads(open_iceberg: OpenIceberg, mode: str) -> None:
     sink = open_iceberg(mode=mode)
     for i in range(4):

@@ -123,6 +123,7 @@ def read(sink: FedIceberg, name: str = "app.t") -> dict[int, dict[str, Any]]:
     return {one["id"]: {name: one[name] for name in TYPES} for one in found}
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("mode", ["mirror", "append"])
 def test_values_of_every_type_come_out_unchanged(open_iceberg: Callable[..., FedIceberg], mode: str) -> None:
     sink = open_iceberg(mode=mode)
