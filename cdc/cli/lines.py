@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from cdc.deferred import compute as pc
 from cdc.model import ChangeBatch
-from cdc.native.iso import iso_text
+from cdc.native.iso import iso_text, with_text_times
 
 TABLE = "_cdc_table"
 SOURCE = "_cdc_source"
@@ -35,30 +35,9 @@ def to_lines(batch: ChangeBatch, source: str) -> Iterator[bytes]:
 def _values(column: pa.Array) -> list[Any]:
     if isinstance(column, pa.DictionaryArray):
         column = column.dictionary.take(column.indices)
-    column = _with_text_times(column)
+    column = with_text_times(column, lambda times: pc.replace_substring(iso_text(times), " ", "T"))
     values: list[Any] = column.to_pylist()
     return [_finite(value) for value in values] if _has_floats(column.type) else values
-
-
-def _with_text_times(column: pa.Array) -> pa.Array:
-    """The same values with dates and times as text: Python's own end at the year 9999."""
-    kind = column.type
-    if pa.types.is_temporal(kind):
-        return pc.replace_substring(iso_text(column), " ", "T")
-    if pa.types.is_list(kind):
-        # A copy: Arrow refuses a mask beside offsets that are a slice.
-        offsets = pa.array(column.offsets.to_numpy())
-        return pa.ListArray.from_arrays(offsets, _with_text_times(column.values), mask=column.is_null())
-    if pa.types.is_struct(kind):
-        children = [_with_text_times(child) for child in _fields(column)]
-        names = [field.name for field in kind]
-        fields = [pa.field(name, child.type) for name, child in zip(names, children, strict=True)]
-        return pa.StructArray.from_arrays(children, fields=fields, mask=column.is_null())
-    return column
-
-
-def _fields(column: pa.StructArray) -> list[pa.Array]:
-    return [column.field(index) for index in range(column.type.num_fields)]
 
 
 def _has_floats(kind: pa.DataType) -> bool:

@@ -33,6 +33,25 @@ def iso_text(array: Any) -> Any:
     return text if kind.tz is None else pc.binary_join_element_wise(text, "Z", "")
 
 
+def with_text_times(array: Any, write: Callable[[Any], Any] = iso_text) -> Any:
+    """Return the same values with dates and times as text, however deep: Python's own end at the year 9999.
+
+    `write` makes text of an array that `iso_text` takes.
+    """
+    kind = array.type
+    if pa.types.is_temporal(kind):
+        return write(array)
+    if pa.types.is_list(kind):
+        # A copy: Arrow refuses a mask beside offsets that are a slice.
+        offsets = pa.array(array.offsets.to_numpy())
+        return pa.ListArray.from_arrays(offsets, with_text_times(array.values, write), mask=array.is_null())
+    if pa.types.is_struct(kind):
+        children = [with_text_times(array.field(index), write) for index in range(kind.num_fields)]
+        fields = [pa.field(each.name, child.type) for each, child in zip(kind, children, strict=True)]
+        return pa.StructArray.from_arrays(children, fields=fields, mask=array.is_null())
+    return array
+
+
 def _with_far_years(array: Any, counts: Any, write: Callable[[int], str]) -> Any:
     """Arrow's text, and ours of the counts of days or units where Arrow writes words."""
     text = array.cast(pa.string())

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from cdc.deferred import compute as pc
-from cdc.native.iso import iso_text
+from cdc.native.iso import iso_text, with_text_times
 
 # Arrow's name of an extension type, whose storage no message needs.
 _EXTENSION = re.compile(r"extension<(?:arrow\.)?([\w.]+)[^<>]*>")
@@ -76,13 +76,12 @@ def _printed(values: pa.Array, type_: pa.DataType) -> Iterable[str]:
         return (_number(value + 0.0) for value in values.to_pylist())
     if pa.types.is_decimal(type_):
         return (_trimmed(format(value, "f")) for value in values.to_pylist())
-    if pa.types.is_timestamp(type_) or pa.types.is_time(type_):
-        return (_moment(text) for text in iso_text(values).to_pylist())
-    if pa.types.is_date(type_):
-        return iter(iso_text(values).to_pylist())
+    if pa.types.is_temporal(type_) and not pa.types.is_duration(type_):
+        return iter(_moments(values).to_pylist())
     if pa.types.is_boolean(type_) or pa.types.is_integer(type_):
         return iter(values.cast(pa.string()).to_pylist())
-    return (json.dumps(value, default=_plain, sort_keys=True) for value in values.to_pylist())
+    plain = with_text_times(values, _moments).to_pylist()
+    return (json.dumps(value, default=_plain, sort_keys=True) for value in plain)
 
 
 def _number(value: float) -> str:
@@ -94,10 +93,12 @@ def _trimmed(digits: str) -> str:
     return "0" if text in ("-0", "") else text
 
 
-def _moment(text: str) -> str:
-    """Without the zeros at the end of the second's fraction."""
-    body, zone = (text[:-1], "Z") if text.endswith("Z") else (text, "")
-    return (body.rstrip("0").rstrip(".") if "." in body else body) + zone
+def _moments(values: pa.Array) -> pa.Array:
+    """Dates and times as text, without the zeros at the end of a second's fraction."""
+    if pa.types.is_duration(values.type):
+        return pa.array([None if value is None else str(value) for value in values.to_pylist()], pa.string())
+    whole = pc.replace_substring_regex(iso_text(values), r"\.0+(Z?)$", r"\1")
+    return pc.replace_substring_regex(whole, r"(\.\d*[1-9])0+(Z?)$", r"\1\2")
 
 
 def _plain(value: Any) -> str:

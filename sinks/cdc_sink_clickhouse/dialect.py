@@ -147,12 +147,14 @@ class ClickHouseDialect(Dialect):
 
     def constant(self, value: Any, kind: str) -> str:
         of = value.type
-        if kind in ("String", "Nullable(String)") and not isinstance(value.as_py(), bytes):
-            return self.literal(str(self.readable(pa.array([value.as_py()], of), kind)[0].as_py()))
+        if kind in ("String", "Nullable(String)") and not (
+            pa.types.is_binary(of) or pa.types.is_large_binary(of)
+        ):
+            return self.literal(str(self.readable(pa.repeat(value, 1), kind)[0].as_py()))
         if pa.types.is_timestamp(of):
             return f"fromUnixTimestamp64Micro({value.cast(pa.timestamp('us', of.tz)).value}, 'UTC')"
         if pa.types.is_date32(of):
-            return self.literal(value.as_py().isoformat())
+            return self.literal(iso_text(pa.repeat(value, 1))[0].as_py())
         if isinstance(value.as_py(), bytes):
             return f"unhex('{value.as_py().hex()}')"
         if pa.types.is_decimal(of):

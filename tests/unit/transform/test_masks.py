@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdc.native.calendar import MICROSECONDS_PER_DAY, days_from_civil
+from cdc.transform import canonical
 from cdc.transform.masks import KeyedHash, make_mask
 from cdc.transform.settings import KeepLast, Mask, TruncateMask
 
@@ -180,3 +182,15 @@ def test_hashes_are_consistent_and_keyed(values: list[str | None], secret: bytes
 def test_a_wider_decimal_keeps_its_hash(values: list[decimal.Decimal]) -> None:
     narrow, wide = pa.array(values, pa.decimal128(20, 3)), pa.array(values, pa.decimal256(60, 9))
     assert apply("hash", narrow) == apply("hash", wide)
+
+
+def test_dates_of_every_year_inside_of_lists_have_a_text() -> None:
+    """Python's own dates end at the year 9999."""
+    far = days_from_civil(40010, 11, 30)
+    days = pa.array([[far, None], None, [0]], pa.list_(pa.date32()))
+    assert canonical.texts(days.filter(days.is_valid()), days.type) == [
+        b'["40010-11-30", null]',
+        b'["1970-01-01"]',
+    ]
+    moments = pa.array([[far * MICROSECONDS_PER_DAY, 500_000]], pa.list_(pa.timestamp("us", "UTC")))
+    assert canonical.texts(moments, moments.type) == [b'["40010-11-30 00:00:00Z", "1970-01-01 00:00:00.5Z"]']
