@@ -86,7 +86,7 @@ class Coordinator:
         return [table for table in self._ledger.tables.unfinished() if table not in self.refused]
 
     def _round(self, stop: threading.Event) -> None:
-        due = self._due()
+        due, before = self._due(), self._identities()
         schemas = {schema.table: schema for schema in self._source.discover()}
         # Read after the catalog: the stream has shown what the catalog shows once it is here.
         asked_at = datetime.now(UTC)
@@ -103,7 +103,7 @@ class Coordinator:
         self._refuse_unreadable(schemas)
         for table, error in self._unfollowed.look(schemas, seen_at).items():
             self._refuse(table, error)
-        self._forget_dropped(schemas, seen_at)
+        self._forget_dropped(before, schemas, seen_at)
         if self._requests.is_open:
             self.settled.clear()
         self._requests.take(schemas)
@@ -287,10 +287,21 @@ class Coordinator:
         self.refused[table] = error
         self._status.refuse(str(table), error, self._pacing.discover_seconds if retried else None)
 
-    def _forget_dropped(self, schemas: dict[TableId, TableSchema], seen_at: Position) -> None:
+    def _identities(self) -> set[tuple[TableId, int | None]]:
+        """The tables to copy, each with its number."""
+        found = ((table, self._ledger.tables.get(table)) for table in self._to_copy())
+        return {(table, state.relation) for table, state in found if state is not None}
+
+    def _forget_dropped(
+        self,
+        before: Collection[tuple[TableId, int | None]],
+        schemas: dict[TableId, TableSchema],
+        seen_at: Position,
+    ) -> None:
         """A table that went away before it was copied has nothing left to copy.
 
-        What was buffered of it goes too, once the stream has passed the drop.
+        What was buffered of it goes too, once the stream has passed the drop. Only tables that were known
+        `before` the catalog was read can be missed in it: others may have been created or renamed since.
         """
         for table in self._to_copy():
             if table in schemas or table in self._unfollowed.tables:
@@ -298,7 +309,9 @@ class Coordinator:
                 continue
             with self._ledger.begin() as entry:
                 state = entry.tables.get(table)
-                if state is None or not self._is_passed(table, seen_at):
+                if state is None or (table, state.relation) not in before:
+                    continue
+                if not self._is_passed(table, seen_at):
                     continue
                 schema, reached = entry.schema(table), self._ledger.reached
                 if schema is not None:
