@@ -48,6 +48,7 @@ from cdc_source_mysql.wire.codes import (
     ROTATE_EVENT,
     SIZE_AT,
     SKIPPED,
+    START_ENCRYPTION_EVENT,
     STREAMED,
     TABLE,
     TABLE_MAP_EVENT,
@@ -256,7 +257,8 @@ class BinlogDecoder:
         server left out.
         """
         kind = event.type
-        if kind == FORMAT_DESCRIPTION_EVENT:
+        if kind in (FORMAT_DESCRIPTION_EVENT, START_ENCRYPTION_EVENT):
+            # From the middle of a file, the server sends those of its beginning, without a place.
             return event.log_pos or self.offset
         if kind == ROTATE_EVENT:
             return self.offset

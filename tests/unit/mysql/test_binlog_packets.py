@@ -194,6 +194,18 @@ def test_a_list_of_gtids_in_place_of_skipped_events_moves_the_place(wire: Module
     assert running.decoder.offset == 999
 
 
+def test_the_start_of_encryption_takes_place_at_the_beginning_of_a_file_only(wire: ModuleType) -> None:
+    """A dump from the middle repeats it, for its key, without a place."""
+    repeated = frames.event(codes.START_ENCRYPTION_EVENT, bytes(21))
+    middle = [frames.rotate(position=5000), frames.format_description(), repeated]
+    running = start(wire, TABLES, flavour="mariadb").feed(frames.packets(middle))
+    assert running.decoder.offset == 5000
+    stored = frames.event(codes.START_ENCRYPTION_EVENT, bytes(21), log_pos=296)
+    beginning = [frames.rotate(), frames.format_description(log_pos=256), stored]
+    running = start(wire, TABLES, flavour="mariadb").feed(frames.packets(beginning))
+    assert running.decoder.offset == 296
+
+
 def test_the_next_file_begins_where_the_rotation_says(wire: ModuleType) -> None:
     running = fed(wire, *frames.transaction(*SMALL), frames.rotate("binlog.000002", artificial=False))
     assert (running.decoder.file, running.decoder.offset) == ("binlog.000002", 4)
