@@ -421,3 +421,11 @@ def test_labels_are_sure_where_the_character_set_has_their_characters(
     history = _history(DEFINITION)
     _run(history, f"alter table t add e enum('a','{label}') character set {charset}")
     assert (history.definition(T) is not None) == is_sure
+
+
+def test_a_text_in_a_table_of_bytes_is_not_taken_for_a_text() -> None:
+    history = _history(DEFINITION)
+    _run(history, "alter table t default character set binary")
+    assert history.definition(T) == DEFINITION
+    _run(history, "alter table t add c char(8)")
+    assert history.definition(T) is None

@@ -184,6 +184,8 @@ def column_of(
         )
     elif charset is not None and collation is None:
         collation = default_collations.get(charset)
+    if spec.has_characters and charset == "binary":
+        raise ShapeUnsure(f"the table's character set makes bytes of {spec.name}")
     _require_labels(spec.name, spec.labels, charset)
     return ColumnDefinition(
         name=spec.name,
