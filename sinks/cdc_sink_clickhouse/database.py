@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -26,7 +27,7 @@ from cdc.sql import Connection, own_tables
 from cdc.sql.dialect import GIVEN, OWN_SCHEMA, OwnConnection
 from cdc.sql.evolve import create
 from cdc.sql.layout import VERSION, own_columns
-from cdc.sql.saved_state import Saved, SavedState
+from cdc.sql.saved_state import FLOOR, Entry, Saved, SavedState, Versions, packed, unpacked
 from cdc.sql.stored import StoredTable
 from cdc_sink_clickhouse.dialect import ClickHouseDialect
 from cdc_sink_clickhouse.errors import (
@@ -43,7 +44,8 @@ logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 # The name under which the statements that wait to be run are saved.
 _DEFINITIONS = "definitions"
-# Below the epoch, a version counts the saves of an epoch.
+# Below the epoch, a version is a time in microseconds, or one more than the version before: two processes of
+# one epoch, as a copied state folder makes them, save different versions, and so notice each other.
 _COUNT_BITS = 64
 CONNECT_SECONDS = 10
 # A statement that alters a large table runs this long, with no answer meanwhile.
@@ -76,7 +78,7 @@ _STATE_COLUMNS = "source String, name String, value String, version UInt128, wri
 class ClickHouseConnection(Connection):
     """The tables, the sink's own tables (`SavedState`), and the statements that wait for a commit.
 
-    `name` is that of the sink, `source` the identity of the log whose changes it writes.
+    `source` is the one whose changes are written: what its ended processes have left to run is run.
     """
 
     Error: ClassVar[type[Exception]] = ClickHouseError
@@ -89,11 +91,13 @@ class ClickHouseConnection(Connection):
         self._options = options
         self._epoch = epoch
         self._where = where
-        self._own = SavedState(self._load, own_tables.create)
+        self.source = ""
+        self._own = SavedState(self._newest, self._load, own_tables.create)
         self._state = f"{self.dialect.quoted(OWN_SCHEMA)}.{self.dialect.quoted('state')}"
         self._version = 0
+        # Whether a save may still arrive: of another process, or one whose answer was lost.
+        self._is_unsure = True
         self._definitions: list[str] = []
-        self._left: dict[str, dict[str, Any]] = {}
         self._is_recovering = True
 
     @property
@@ -198,28 +202,22 @@ class ClickHouseConnection(Connection):
             self.client.command(f"system sync replica {self._state}")
         self._own.begin()
         self._definitions.clear()
-        for source, left in list(self._left.items()):
-            if not self._is_fenced(source):
-                self._run_definitions(source, left["statements"], left["next"])
+        left = json.loads(unpacked(self._own.note(self.source, _DEFINITIONS) or "{}"))
+        if left and not self._is_fenced():
+            self._run_definitions(left["statements"], left["next"])
 
     def commit(self) -> None:
         """Save what has changed of the own tables with one insert, then run what was defined."""
-        changed = dict(self._own.changed())
-        for source, name in list(changed):
-            if name == "fences":
-                # An older process may still save: from now on, nothing of it counts.
-                changed |= self._own.of(source)
+        changed = dict(self._own.changed(is_unsure=self._is_unsure))
         definitions, self._definitions = self._definitions, []
-        sources = sorted({source for source, _ in changed if source})
-        owner = sources[0] if sources else ""
         if definitions:
-            changed[owner, _DEFINITIONS] = json.dumps({"statements": definitions, "next": 0})
+            changed[self.source, _DEFINITIONS] = _left(definitions, 0)
         if changed:
             hit("target.before-save")
             self._save(changed)
             hit("target.saved")
         if definitions:
-            self._run_definitions(owner, definitions, 0)
+            self._run_definitions(definitions, 0)
         self._own.end()
 
     def roll_back(self) -> None:
@@ -251,37 +249,47 @@ class ClickHouseConnection(Connection):
             "where name = 'cursors')"
         )
 
-    def _load(self) -> Saved | None:
+    def _newest(self) -> Versions | None:
         try:
-            rows = self.query(f"select source, name, value, version from {self._state} final")
+            return dict(self.query(f"select source, max(version) from {self._state} group by source"))
         except ClickHouseError as error:
             if code_of(error) not in (UNKNOWN_TABLE, UNKNOWN_DATABASE):
                 raise
             return None
-        counts = [version & (1 << _COUNT_BITS) - 1 for *_, version in rows]
-        self._version = max([self._version, *counts])
-        saved = {(source, name): value for source, name, value, _ in rows}
-        left = {source: json.loads(v) for (source, name), v in saved.items() if name == _DEFINITIONS}
-        self._left = {source: one for source, one in left.items() if one}
-        return {at: value for at, value in saved.items() if at[1] != _DEFINITIONS}
 
-    def _save(self, values: Mapping[tuple[str, str], str]) -> None:
-        self._version += 1
+    def _load(self, above: Versions) -> list[Entry]:
+        literal = self.dialect.literal
+        wanted = " or ".join(
+            f"(source = {literal(source)} and version > toUInt128('{version}'))"
+            for source, version in above.items()
+        )
+        found = self.query(f"select source, name, value, version from {self._state} final where {wanted}")
+        entries = [(source, name, value, version) for source, name, value, version in found]
+        counts = [version & (1 << _COUNT_BITS) - 1 for *_, version in entries]
+        self._version = max([self._version, *counts])
+        return entries
+
+    def _save(self, entries: Saved) -> None:
+        self._version = max(self._version + 1, time.time_ns() // 1000)
         version = self._epoch << _COUNT_BITS | self._version
         literal = self.dialect.literal
         rows = ", ".join(
             f"({literal(source)}, {literal(name)}, {literal(value)}, {version}, now64(6, 'UTC'))"
-            for (source, name), value in values.items()
+            for (source, name), value in entries.items()
         )
+        was_unsure, self._is_unsure = self._is_unsure, True
         self.client.command(
-            f"insert into {self._state} (source, name, value, version, written_at) values {rows}"
+            f"insert into {self._state} (source, name, value, version, written_at) values {rows}",
+            settings=_ONE_PART,
         )
+        self._is_unsure = was_unsure and (self.source, FLOOR) not in entries
+        self._own.saved(entries, version)
 
-    def _is_fenced(self, source: str) -> bool:
+    def _is_fenced(self) -> bool:
         query = f"select epoch from {self._own.dialect.own('fences')} where source = ?"
-        return any(epoch > self._epoch for (epoch,) in self._own.query(query, [source]))
+        return any(epoch > self._epoch for (epoch,) in self._own.query(query, [self.source]))
 
-    def _run_definitions(self, source: str, statements: Sequence[str], start: int) -> None:
+    def _run_definitions(self, statements: Sequence[str], start: int) -> None:
         """Run statements, each of which may be repeated; what makes those before it unrepeatable is saved."""
         for i, statement in enumerate(statements[start:], start):
             done, _, unless = statement.partition(_UNLESS)
@@ -290,10 +298,8 @@ class ClickHouseConnection(Connection):
                 self.client.command(done)
             hit("target.defined")
             if not done.startswith(("create", "drop")) and i + 1 < len(statements):
-                left = json.dumps({"statements": list(statements), "next": i + 1})
-                self._save({(source, _DEFINITIONS): left})
-        self._save({(source, _DEFINITIONS): "{}"})
-        self._left.pop(source, None)
+                self._save({(self.source, _DEFINITIONS): _left(statements, i + 1)})
+        self._save({(self.source, _DEFINITIONS): "{}"})
 
     def _define_exchange(self, place: TableId, other: TableId, identity: str) -> None:
         dialect = self.dialect
@@ -324,6 +330,11 @@ class ClickHouseConnection(Connection):
         # In the body, not in the URL: that of a table with hundreds of columns is too long for proxies.
         self.client.command("", data=read.encode() + _stream(given), settings=dict(settings))
         hit("target.inserted")
+
+
+def _left(statements: Sequence[str], start: int) -> str:
+    """Return the note of statements, of which those from `start` on are still to be run."""
+    return packed(json.dumps({"statements": list(statements), "next": start}))
 
 
 def _stream(given: pa.Table) -> bytes:

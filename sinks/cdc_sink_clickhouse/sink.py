@@ -47,6 +47,7 @@ class ClickHouseSink(SqlSink):
 
     def __init__(self, options: ClickHouseSinkOptions, context: SinkContext) -> None:
         super().__init__(options, context, where_of(options))
+        self._source = ""
         self._saw_drop = False
 
     def check(self) -> Sequence[Finding]:
@@ -60,7 +61,9 @@ class ClickHouseSink(SqlSink):
 
     def connect(self) -> ClickHouseConnection:
         """Connect to the server."""
-        return connect(self._options, self._context.epoch, session_of(self._context))
+        connection = connect(self._options, self._context.epoch, session_of(self._context))
+        connection.source = self._source
+        return connection
 
     @contextmanager
     def guarded(self, operation: str) -> Iterator[None]:
@@ -70,9 +73,11 @@ class ClickHouseSink(SqlSink):
 
     def prepare(self, source: str) -> None:
         """See `Sink.prepare`."""
+        self._source = source
         with self.guarded("preparing the server"):
             connection = self._open()
             assert isinstance(connection, ClickHouseConnection)
+            connection.source = source
             connection.make_state()
         super().prepare(source)
 
