@@ -12,7 +12,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import OperationalError
 
 from cdc import failpoints
-from cdc.errors import SinkUnavailable
+from cdc.errors import SinkRefused, SinkUnavailable
 from cdc.sql.saved_state import unpacked
 from cdc.testing.events import altered, table
 from cdc.testing.servers.clickhouse import ClickHouseServer
@@ -137,6 +137,15 @@ def test_save_that_was_lost_and_arrives_late_does_not_count(
     assert sink.rows("app.u", "id, v") == [(1, "a")]
     assert sink.rows("app.t", "id") == [(1,), (2,), (3,)]
     sink.sink.close()
+
+
+def test_two_processes_of_one_epoch_notice_each_other(open_clickhouse: OpenClickHouse) -> None:
+    one, other = open_clickhouse(epoch=1), open_clickhouse(epoch=1)
+    one.change(T, ("c", {"id": 1, "v": "a"}))
+    other.next = one.next
+    other.change(T, ("c", {"id": 2, "v": "b"}))
+    with pytest.raises(SinkRefused, match="the sink is at 2"):
+        one.change(T, ("c", {"id": 3, "v": "c"}), ("c", {"id": 4, "v": "d"}))
 
 
 def test_state_that_could_not_be_loaded_is_not_taken_for_an_empty_one(
