@@ -249,6 +249,8 @@ class Work:
         known = self._commit.metadata.properties
         changed = {k: v for k, v in self._properties.items() if known.get(k, _NONE) != v}
         if changed:
+            # Of rows that change nothing, only the offset is left: it must not go back behind a successor's.
+            self._commit.require(MAIN_BRANCH)
             self._commit.set_properties(changed)
         self._commit.commit()
         return bool(changed)
