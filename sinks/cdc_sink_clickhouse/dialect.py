@@ -147,15 +147,13 @@ class ClickHouseDialect(Dialect):
 
     def constant(self, value: Any, kind: str) -> str:
         of = value.type
-        if kind in ("String", "Nullable(String)") and not (
-            pa.types.is_binary(of) or pa.types.is_large_binary(of)
-        ):
+        if kind in ("String", "Nullable(String)") and not _is_bytes(of):
             return self.literal(str(self.readable(pa.repeat(value, 1), kind)[0].as_py()))
         if pa.types.is_timestamp(of):
             return f"fromUnixTimestamp64Micro({value.cast(pa.timestamp('us', of.tz)).value}, 'UTC')"
         if pa.types.is_date32(of):
             return self.literal(iso_text(pa.repeat(value, 1))[0].as_py())
-        if isinstance(value.as_py(), bytes):
+        if _is_bytes(of):
             return f"unhex('{value.as_py().hex()}')"
         if pa.types.is_decimal(of):
             return self.literal(format(value.as_py(), "f"))
@@ -296,12 +294,16 @@ def _check_range(values: Any, first: Any, last: Any) -> None:
         )
 
 
-def _is_text(of: pa.DataType) -> bool:
+def _is_bytes(of: pa.DataType) -> bool:
     return (
-        pa.types.is_string(of) or pa.types.is_large_string(of) or pa.types.is_string_view(of)
-        or pa.types.is_binary(of) or pa.types.is_large_binary(of) or pa.types.is_binary_view(of)
+        pa.types.is_binary(of) or pa.types.is_large_binary(of) or pa.types.is_binary_view(of)
         or pa.types.is_fixed_size_binary(of)
     )  # fmt: skip
+
+
+def _is_text(of: pa.DataType) -> bool:
+    is_characters = pa.types.is_string(of) or pa.types.is_large_string(of) or pa.types.is_string_view(of)
+    return is_characters or _is_bytes(of)
 
 
 def _has_text(of: pa.DataType) -> bool:
