@@ -17,6 +17,7 @@ from cdc.testing.events import changes, delivery, sink_context
 from cdc_sink_duckdb import DuckDBSink
 from cdc_sink_duckdb.options import Options as DuckDBOptions
 from cdc_sink_iceberg import work
+from tests.support.ended import Ended, Points
 from tests.support.eventful import BATCHES, delivered_from, eventful_history
 from tests.support.fed_sink import SOURCE
 from tests.support.iceberg import FedIceberg, load_table, read_table
@@ -27,25 +28,6 @@ STRIDE = 72
 NAMES = ("app.orders", "app.events", "app.batches", "shop.sales")
 # Its last row is deleted.
 EMPTIED = {"mirror": "app.batches", "append": None}
-
-
-class Ended(BaseException):
-    """The process ends here."""
-
-
-class Points:
-    """Counts the points that are passed, and ends the process at one of them."""
-
-    def __init__(self, ends_at: int | None = None) -> None:
-        self.passed = 0
-        self.ends_at = ends_at
-
-    def __call__(self, name: str) -> None:
-        if not name.startswith("target."):
-            return
-        self.passed += 1
-        if self.passed == self.ends_at:
-            raise Ended
 
 
 def deliver(folder: Path, mode: str, epoch: int, part_commits: int, points: Points) -> None:
