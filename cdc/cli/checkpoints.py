@@ -6,11 +6,9 @@ from typing import Annotated
 
 import typer
 
-from cdc.cli.configured import open_for_state
+from cdc.cli.daemon import DaemonOption, TokenFileOption, daemon_at
 from cdc.cli.output import print_json, print_table
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
-from cdc.control.composition import pick_source
-from cdc.control.stored import kept_checkpoints
 from cdc.readable import show_count, show_time
 
 # A screenful; --limit gives more.
@@ -23,36 +21,24 @@ def checkpoints(
     limit: Annotated[
         int, typer.Option("--limit", "-n", metavar="COUNT", min=1, help="Show at most this many.")
     ] = DEFAULT_LIMIT,
+    daemon: DaemonOption = None,
+    token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the places to replay from, newest first."""
-    configuration = open_for_state(config, as_json=as_json)
-    name = None if source is None else pick_source(configuration, source, "checkpoints SOURCE").name
-    found = kept_checkpoints(configuration, name, limit)
+    found = daemon_at(daemon, token_file, config, as_json=as_json).checkpoints(source, limit)
     if as_json:
-        print_json(
-            [
-                {
-                    "id": f"c{point.id}",
-                    "source": point.source,
-                    "offset": point.offset,
-                    "position": str(point.position),
-                    "at": point.at,
-                    "in_log": is_in_log,
-                }
-                for point, is_in_log in found
-            ]
-        )
+        print_json(found)
         return
     rows = [
         (
-            f"c{point.id}",
-            point.source,
-            show_time(point.at),
-            show_count(point.offset),
-            str(point.position),
-            "yes" if is_in_log else "no longer",
+            point["id"],
+            point["source"],
+            show_time(point["at"]),
+            show_count(point["offset"]),
+            point["position"],
+            "yes" if point["in_log"] else "no longer",
         )
-        for point, is_in_log in found
+        for point in found
     ]
     print_table(("id", "source", "at", "offset", "position", "in the log"), rows, right=("offset",))

@@ -6,17 +6,18 @@ import getpass
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 import typer
 
 from cdc.cli.configured import open_for_control, open_for_state
-from cdc.control.composition import pick_sink
+from cdc.control.composition import pick_sink, pick_source
 from cdc.control.pause import PauseResult, pause, pause_target, resume
 from cdc.control.reload import ReloadResult, reload
 from cdc.control.replay import ReplayResult, plan_replay, send_back, source_of, wait_until_applied
 from cdc.control.snapshot import CopyParameters, CopyResult, ask_for_copy, requested_copy
 from cdc.control.status import Status, daemon_of, status_of
+from cdc.control.stored import checkpoint_document, kept_checkpoints
 from cdc.errors import StateError
 from cdc_config import Configuration
 
@@ -48,6 +49,9 @@ class AskedDaemon(Protocol):
     def status(self) -> Status:
         """Return the present status."""
 
+    def checkpoints(self, source: str | None, limit: int) -> list[dict[str, Any]]:
+        """Return the documents of the newest checkpoints, of that source or of all."""
+
     def pause(self, name: str, tables: Sequence[str], kind: str | None) -> PauseResult:
         """Pause a source, a sink or tables of a source."""
 
@@ -72,6 +76,12 @@ class LocalDaemon:
 
     def status(self) -> Status:
         return status_of(self._configuration)
+
+    def checkpoints(self, source: str | None, limit: int) -> list[dict[str, Any]]:
+        configuration = self._configuration
+        name = None if source is None else pick_source(configuration, source, "checkpoints SOURCE").name
+        found = kept_checkpoints(configuration, name, limit)
+        return [checkpoint_document(point, in_log=is_in_log) for point, is_in_log in found]
 
     def pause(self, name: str, tables: Sequence[str], kind: str | None) -> PauseResult:
         target = pause_target(self._configuration, name, tables, kind, "pause NAME")

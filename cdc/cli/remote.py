@@ -7,13 +7,15 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 import orjson
 
 import cdc
+from cdc.control.composition import pick
 from cdc.control.pause import PauseResult
 from cdc.control.problems import parse_problem, together
 from cdc.control.reload import ReloadResult
@@ -33,6 +35,7 @@ _PLACES = {
     "/pause": {"name": "pause NAME", "kind": "--kind"},
     "/resume": {"name": "resume NAME", "kind": "--kind"},
     "/replay": {"sink": "replay SINK", "source": "--source", "from": "--from"},
+    "/checkpoints": {"limit": "--limit"},
     "/snapshot": {"source": "snapshot SOURCE", "tables": "snapshot TABLE", "sink": "--sink"},
 }
 _TOKEN = re.compile(r"[!-~]+")
@@ -63,6 +66,13 @@ class RemoteDaemon:
 
     def status(self) -> Status:
         return self._asked("GET", "/status", None, Status.parse)
+
+    def checkpoints(self, source: str | None, limit: int) -> list[dict[str, Any]]:
+        query: dict[str, str | int] = {"limit": limit}
+        if source is not None:
+            pick(self.status().sources, source, "source", "checkpoints SOURCE")
+            query["source"] = source
+        return self._asked("GET", f"/checkpoints?{urlencode(query)}", None, _parsed_checkpoints)
 
     def pause(self, name: str, tables: Sequence[str], kind: str | None) -> PauseResult:
         body = {"name": name, "tables": [*tables], "kind": kind}
@@ -210,6 +220,10 @@ def read_token(file: Path | None) -> str | None:
         remedy = "Write one line: the value of http.token."
         raise ConfigError("holds no token", where=where, remedy=remedy)
     return token
+
+
+def _parsed_checkpoints(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [one | {"at": datetime.fromisoformat(one["at"])} for one in document["checkpoints"]]
 
 
 def _parsed(url: str) -> SplitResult:

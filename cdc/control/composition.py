@@ -105,15 +105,16 @@ def pick_source(configuration: Configuration, name: str | None, option: str) -> 
             return next(iter(configuration.sources.values()))
         remedy = f"Name one of {', '.join(configuration.sources)}."
         raise ConfigError("there are several sources", where=option, remedy=remedy)
-    return _pick(configuration.sources, name, "source", option)
+    return pick(configuration.sources, name, "source", option)
 
 
 def pick_sink(configuration: Configuration, name: str, option: str) -> ConfiguredSink:
     """Return the sink of that name."""
-    return _pick(configuration.sinks, name, "sink", option)
+    return pick(configuration.sinks, name, "sink", option)
 
 
-def _pick(known: Any, name: str, kind: str, option: str) -> Any:
+def pick(known: Any, name: str, kind: str, option: str) -> Any:
+    """Return what has that name; ConfigError with the nearest one if nothing has it."""
     if name in known:
         return known[name]
     names: Sequence[str] = list(known)

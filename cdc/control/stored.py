@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import asdict
+from typing import Any
 
 from cdc.control import storage
 from cdc.control.composition import open_source, silent
@@ -47,6 +49,11 @@ def kept_checkpoints(
         found = state.checkpoints(source, limit)
     starts = {name: _start(configuration, name) for name in {point.source for point in found}}
     return [(point, point.offset >= starts[point.source]) for point in found]
+
+
+def checkpoint_document(point: Checkpoint, *, in_log: bool) -> dict[str, Any]:
+    """As commands and HTTP show it: `at` is a datetime, all else JSON."""
+    return asdict(point) | {"id": f"c{point.id}", "position": str(point.position), "in_log": in_log}
 
 
 def _start(configuration: Configuration, source: str) -> int:

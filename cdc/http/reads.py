@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import closing
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -19,7 +19,7 @@ from cdc.control.catalog import TableQuery, errors_of, readers, schemas_of, tabl
 from cdc.control.live import LiveStatus
 from cdc.control.monitor import MAX_EVENTS, POINT_SECONDS
 from cdc.control.status import STALE_SECONDS
-from cdc.control.stored import kept_checkpoints
+from cdc.control.stored import checkpoint_document, kept_checkpoints
 from cdc.control.verdict import ALIVE_SECONDS
 from cdc.http.guard import refusal
 from cdc.spi.status import StatusDocument
@@ -150,12 +150,7 @@ class Reads:
     def checkpoints(self, query: CheckpointsQuery) -> Any:
         """The places that a replay can start from."""
         found = kept_checkpoints(self._live.configuration, query.source, query.limit)
-        return {
-            "checkpoints": [
-                asdict(point) | {"id": f"c{point.id}", "position": str(point.position), "in_log": is_in_log}
-                for point, is_in_log in found
-            ]
-        }
+        return {"checkpoints": [checkpoint_document(point, in_log=is_in_log) for point, is_in_log in found]}
 
     def schemas(self, query: SchemasQuery) -> Any:
         """The definitions that captured tables have had, each with what it changed, by pages."""
@@ -220,4 +215,6 @@ def wrong(error: ValidationError) -> Response:
     """Return the errors of parameters or a body, without their values."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(map(str, first["loc"]))
+    if first["type"] == "model_type":
+        return refusal(422, "ConfigError", "the body is not an object", "Send a JSON object.", where="body")
     return refusal(422, "ConfigError", first["msg"], "See /api/v1/openapi.json.", where=where)
