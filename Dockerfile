@@ -45,7 +45,7 @@ CMD ["run"]
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="cdcd" \
-    org.opencontainers.image.description="Change-data-capture daemon: Postgres, MySQL and MariaDB to DuckDB, Parquet and Postgres" \
+    org.opencontainers.image.description="Change-data-capture daemon: Postgres, MySQL and MariaDB to DuckDB, Parquet, Postgres, ClickHouse and Iceberg" \
     org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.version=$VERSION \
     org.opencontainers.image.revision=$REVISION

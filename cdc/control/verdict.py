@@ -193,7 +193,7 @@ def _needs_operator(status: Status) -> DaemonVerdict | None:
                 "bad",
                 "bad",
                 error_title(subject, error),
-                f"{_sentence(error.message)} {_others(status, subject)}",
+                f"{_sentence(error.message)} {_others(status, subject)}".rstrip(),
             )
     for name, view in status.sources.items():
         if view.log_error is not None:
@@ -220,7 +220,7 @@ def _down(status: Status) -> DaemonVerdict | None:
             "warn",
             "warn",
             error_title(subject, error),
-            f"{_sentence(error.message)} {_others(status, subject)}",
+            f"{_sentence(error.message)} {_others(status, subject)}".rstrip(),
         )
     safe = (
         "The changes read so far are delivered. Nothing is lost: the source keeps later ones."

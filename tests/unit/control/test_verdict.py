@@ -135,6 +135,7 @@ def test_each_state_has_its_sentence(name: str) -> None:
     arguments, level, mark, title, is_ready = CASES[name]
     found = judged(**arguments)
     assert (found.level, found.mark, found.title, found.is_ready) == (level, mark, title, is_ready)
+    assert found.text == found.text.strip()
 
 
 def test_what_is_not_affected_is_named() -> None:
