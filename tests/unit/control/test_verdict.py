@@ -73,6 +73,13 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str, bool]] = {
         "Sink snow is retried",
         True,
     ),
+    "source retried": (
+        {"source": {"state": "retrying", "error": failing()}},
+        "warn",
+        "warn",
+        "Source shop is retried",
+        True,
+    ),
     "down": (
         {"sink": {"state": "retrying", "error": failing(seconds=99)}},
         "bad",
