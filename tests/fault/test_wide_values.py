@@ -54,7 +54,7 @@ def peak_of_wide_rows(database: Database, pipeline: Pipeline) -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("mode", "times"), [("mirror", 5), ("append", 5), ("history", 7)])
+@pytest.mark.parametrize(("mode", "times"), [("mirror", 5), ("append", 5), ("history", 10)])
 def test_values_of_50_mb_in_one_transaction_of_postgres(
     database15: Database, tmp_path: Path, mode: str, times: int
 ) -> None:
