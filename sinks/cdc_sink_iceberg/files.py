@@ -105,21 +105,8 @@ class TableFiles:
                     columns = [converted(column, field.type) for column, field in pairs]
                     writer.write_table(pa.Table.from_arrays(columns, schema=target))
             written = writer.writer.metadata
-        made = DataFile.from_args(
-            content=DataFileContent.DATA,
-            file_path=path,
-            file_format=FileFormat.PARQUET,
-            partition=partition,
-            file_size_in_bytes=len(output),
-            sort_order_id=None,
-            spec_id=spec_id,
-            equality_ids=None,
-            key_metadata=None,
-            **statistics_of(written, safe),
-        )
-        made.spec_id = spec_id
-        failpoints.hit("target.inserted")
-        return made
+        statistics = statistics_of(written, safe)
+        return _made(DataFileContent.DATA, path, len(output), spec_id, partition, statistics)
 
     def write_deletes(self, dead: Sequence[tuple[DataFile, Positions]]) -> list[DataFile]:
         """Write the positions of rows that are deleted; a file a partition."""
@@ -142,24 +129,13 @@ class TableFiles:
         with output.create() as file:
             pq.write_table(rows, file, compression=self._compression, use_dictionary=["file_path"])
         ends = [file.file_path.encode() for file, _ in ordered]
-        made = DataFile.from_args(
-            content=DataFileContent.POSITION_DELETES,
-            file_path=path,
-            file_format=FileFormat.PARQUET,
-            partition=partition,
-            record_count=len(rows),
-            file_size_in_bytes=len(output),
-            lower_bounds={_PATH_ID: ends[0]},
-            upper_bounds={_PATH_ID: ends[-1]},
-            sort_order_id=None,
-            spec_id=spec_id,
-            equality_ids=None,
-            key_metadata=None,
+        known = {
             **_NO_STATISTICS,
-        )
-        made.spec_id = spec_id
-        failpoints.hit("target.inserted")
-        return made
+            "record_count": len(rows),
+            "lower_bounds": {_PATH_ID: ends[0]},
+            "upper_bounds": {_PATH_ID: ends[-1]},
+        }
+        return _made(DataFileContent.POSITION_DELETES, path, len(output), spec_id, partition, known)
 
     def dead(self, files: Iterable[DataFile], path: str) -> Positions:
         """Return the positions in the data file `path` that files with deletes name."""
@@ -223,3 +199,29 @@ def _grouped(rows: pa.Table) -> Iterator[tuple[str, Positions]]:
     places = rows["pos"].to_numpy()
     for code, path in enumerate(paths.dictionary.to_pylist()):
         yield path, places[codes == code]
+
+
+def _made(
+    content: DataFileContent,
+    path: str,
+    size: int,
+    spec_id: int,
+    partition: Record,
+    statistics: Mapping[str, Any],
+) -> DataFile:
+    """Return the entry of a file that has been written."""
+    made = DataFile.from_args(
+        content=content,
+        file_path=path,
+        file_format=FileFormat.PARQUET,
+        partition=partition,
+        file_size_in_bytes=size,
+        sort_order_id=None,
+        spec_id=spec_id,
+        equality_ids=None,
+        key_metadata=None,
+        **statistics,
+    )
+    made.spec_id = spec_id
+    failpoints.hit("target.inserted")
+    return made

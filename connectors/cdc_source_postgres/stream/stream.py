@@ -84,9 +84,9 @@ ASK_SECONDS = 0.2
 # session, so that it can go.
 SHUTDOWN_QUESTIONS = 20
 SHUTDOWN_SECONDS = 5.0
-# The server sends each row by itself. While rows come, those of so long a time are read together: else nearly
-# each of them wakes this thread, which a sixth of the processor time of a stream went into. Rows wait longer
-# than this for their set anyway.
+# The server sends rows one at a time, and nearly every one woke this thread, which took a sixth of a stream's
+# processor time. While a transaction is incomplete or changes are gathered, this thread rests this long
+# before it waits for more. Rows wait longer than this for their set anyway.
 REST_SECONDS = 0.0005
 # The server supports binary values from this version on.
 BINARY_SINCE = 140000

@@ -112,7 +112,7 @@ def test_type_that_iceberg_cannot_widen_is_copied_again_while_readers_see_the_ol
     sink.apply(begin, copied)
     assert sink.set_aside == []
     assert sink.rows("app.orders", "note", "amount") == [("12", Decimal("1.00"))]
-    # The copy goes on in another process.
+    # Another process continues the copy.
     sink.sink.close()
     last = open_iceberg(epoch=2)
     last.next = sink.next

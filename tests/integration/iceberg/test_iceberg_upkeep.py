@@ -54,7 +54,7 @@ def test_merged_files_hold_the_same_rows_and_no_deletes(open_iceberg: Callable[.
     assert (len(made.inspect.data_files()), len(made.inspect.delete_files())) == (1, 0)
     assert made.current_snapshot().summary.operation.value == "replace"
     assert rows(sink) == expected
-    # A merge is not repeated, and the sink goes on, though another writer has committed.
+    # Another writer has committed: the merge is not repeated, and the sink continues.
     assert upkeep(sink).compact() == 0
     sink.sink.close()
     sink = open_iceberg(epoch=2)
